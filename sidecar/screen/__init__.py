@@ -1,0 +1,1 @@
+"""Pixels as data: surface, damage, cursor. No input or output happens here."""

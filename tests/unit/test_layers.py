@@ -1,0 +1,63 @@
+"""Imports point downwards only (docs/architecture.md)."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[2] / "sidecar"
+
+SHARED = {"errors", "observers", "guest"}
+FOUNDATION = {*SHARED, "screen", "encode", "session", "input"}
+MAY_IMPORT = {
+    "errors": set(),
+    "observers": set(),
+    "screen": {"errors"},
+    "guest": {"errors", "observers", "screen"},
+    "encode": {"errors", "screen"},
+    "session": SHARED,
+    "input": {*SHARED, "screen", "session"},
+    "domain": {"errors"},
+    "qemu": {*SHARED, "screen"},
+    "vnc": FOUNDATION,
+    "web": {*FOUNDATION, "vnc"},
+    "hook": {*SHARED, "session", "domain"},
+    "control": {*SHARED, "session"},
+    "report": {*SHARED, "session"},
+    "config": {"errors"},
+    "demo": {"errors", "qemu", "config", "session"},
+    "daemon": None,
+    "cli": None,
+    "__main__": None,
+    "__init__": set(),
+}
+"""What each room may import besides itself; None: anything."""
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "sidecar":
+            parts = node.module.split(".")
+            rooms |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            rooms |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("sidecar.")}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            raise AssertionError(f"{path}: relative import")
+    return rooms - {"__version__"}
+
+
+def test_imports_point_downwards_only() -> None:
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.is_relative_to(PACKAGE / "hook" / "api"):
+            continue
+        room = room_of(path)
+        assert room in MAY_IMPORT, f"{path} is a room that the table above does not know"
+        allowed = MAY_IMPORT[room]
+        if allowed is None:
+            continue
+        wrong += [f"{path}: {other}" for other in imported_rooms(path) - allowed - {room}]
+    assert not wrong
