@@ -5,7 +5,7 @@ callbacks run on it too. Only the pixels of a `Surface` are written by another t
 `sidecar.screen.surface` states.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum, Flag, IntEnum, auto
 from typing import Protocol
 
@@ -149,10 +149,14 @@ class Console(Protocol):
         ...
 
     @property
-    def keyboard(self) -> Keyboard: ...
+    def keyboard(self) -> Keyboard:
+        """Its keys and lights."""
+        ...
 
     @property
-    def pointer(self) -> Pointer: ...
+    def pointer(self) -> Pointer:
+        """Its mouse or tablet."""
+        ...
 
     @property
     def input_backlog(self) -> int:
@@ -172,16 +176,22 @@ class Console(Protocol):
 class Power(Protocol):
     """The machine's switches. Each raises PowerRefused where there is no way to reach them."""
 
-    async def shut_down(self) -> None: ...
+    async def shut_down(self) -> None:
+        """Presses the power button (ACPI)."""
+        ...
 
-    async def reset(self) -> None: ...
+    async def reset(self) -> None:
+        """Resets it at once."""
+        ...
 
 
 class Guest(Protocol):
     """One virtual machine."""
 
     @property
-    def state(self) -> GuestState: ...
+    def state(self) -> GuestState:
+        """Whether the machine is there."""
+        ...
 
     @property
     def name(self) -> str:
@@ -199,7 +209,9 @@ class Guest(Protocol):
         ...
 
     @property
-    def power(self) -> Power: ...
+    def power(self) -> Power:
+        """Its switches."""
+        ...
 
     @property
     def lifecycle(self) -> Observers[[GuestState]]:

@@ -7,7 +7,7 @@ P = ParamSpec("P")
 
 
 class Observers(Generic[P]):
-    """A set of callbacks with one signature; one that subscribes or leaves during a call counts from the next.
+    """Callbacks of one signature; one that subscribes or leaves during a call counts from the next.
 
     Not thread-safe: it belongs to the loop that calls it. A callback must not raise.
     """
