@@ -1,0 +1,241 @@
+"""One console's picture, sent to all who watch it: encoded once for each form, at one pace.
+
+A tick serves every receiver that is ready. Receivers that miss the same tiles in the same form make a
+group, for which one message is encoded and assembled; its bytes go to each of them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from sidecar.encode.form import Form, Segment
+from sidecar.encode.store import SegmentStore
+from sidecar.screen.damage import rectangles
+from sidecar.vnc.messages import update_message
+from sidecar.vnc.wire import Encoding
+
+from sidecar.guest import Console, ConsoleChange
+from sidecar.screen.activity import Activity
+from sidecar.screen.rectangle import Rectangle
+from sidecar.screen.surface import Frame, Versions
+from sidecar.vnc.canvas import TileMask, tiles_of
+from sidecar.vnc.receiver import Receiver
+
+GATHER = 0.003
+"""Seconds between damage and the tick: QEMU tells one repaint in many small messages."""
+
+INTERVAL = 0.015
+"""Fewest seconds between two ticks: half of QEMU's own refresh interval."""
+
+REFINE = 0.1
+"""Seconds between looks for lossy tiles that have come to rest."""
+
+STREAMED = frozenset({Encoding.ZLIB, Encoding.ZRLE})
+"""Encodings whose segments make up one zlib stream for each connection."""
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Receivers that get the same update."""
+
+    exact: TileMask
+    lossy: TileMask | None
+    clip: Rectangle
+    exact_form: Form
+    lossy_form: Form | None
+    receivers: list[Receiver] = field(default_factory=list)
+
+
+class Broadcast:
+    """Keeps the canvases of `receivers` up to date with one console. Belongs to the main loop."""
+
+    def __init__(self, console: Console, store: SegmentStore) -> None:
+        self._console = console
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._receivers: dict[Receiver, None] = {}
+        self._tick_handle: asyncio.TimerHandle | None = None
+        self._refine_handle: asyncio.TimerHandle | None = None
+        self._last_tick = 0.0
+        self._activity = Activity(console.surface.frame, self._loop.time())
+        self._activity_frame = console.surface.frame
+        self._unsubscribe = console.changes.subscribe(self._console_changed)
+
+    def add(self, receiver: Receiver) -> None:
+        """Has `receiver` served from now on."""
+        self._receivers[receiver] = None
+        self.wake()
+
+    def remove(self, receiver: Receiver) -> None:
+        """Leaves `receiver` alone from now on; one that is not there is no error."""
+        self._receivers.pop(receiver, None)
+
+    def close(self) -> None:
+        """Ends for good; no timer is left."""
+        self._unsubscribe()
+        self._receivers.clear()
+        for handle in (self._tick_handle, self._refine_handle):
+            if handle:
+                handle.cancel()
+        self._tick_handle = self._refine_handle = None
+
+    def wake(self) -> None:
+        """Has a tick come soon."""
+        if self._tick_handle is None and self._receivers:
+            now = self._loop.time()
+            when = max(now + GATHER, self._last_tick + INTERVAL)
+            self._tick_handle = self._loop.call_at(when, self._tick)
+
+    def wake_for(self, receiver: Receiver) -> None:
+        """Has a tick come soon if there is anything to send to `receiver`."""
+        canvas = receiver.canvas
+        if self._tick_handle is None and (
+            canvas.frame is not self._console.surface.frame
+            or (canvas.frame.versions != canvas.sent).any()
+            or canvas.lossy.any()
+        ):
+            self.wake()
+
+    def _console_changed(self, change: ConsoleChange) -> None:
+        if change & (ConsoleChange.DAMAGE | ConsoleChange.RESIZE):
+            self.wake()
+
+    def _tick(self) -> None:
+        self._tick_handle = None
+        now = self._last_tick = self._loop.time()
+        frame = self._console.surface.frame
+        # the order matters: versions first, pixels later (sidecar.screen.surface)
+        versions = frame.versions.copy()
+        if self._activity_frame is not frame:
+            self._activity, self._activity_frame = Activity(frame, now), frame
+        self._activity.observe(versions, now)
+        for group in self._groups(frame, versions, now):
+            self._encode(group, frame, versions)
+        if self._refine_handle is None and any(receiver.canvas.lossy.any() for receiver in self._receivers):
+            self._refine_handle = self._loop.call_later(REFINE, self._refine)
+
+    def _refine(self) -> None:
+        self._refine_handle = None
+        self.wake()
+
+    def _groups(self, frame: Frame, versions: Versions, now: float) -> list[Group]:
+        """The ready receivers that miss something, by what they miss; their canvases count it as sent."""
+        groups: dict[tuple[object, ...], Group] = {}
+        moving: TileMask | None = None
+        nothing = bytes(versions.size)
+        for receiver in self._receivers:
+            if receiver.canvas.frame is not frame:
+                receiver.adopt_frame(frame)
+            area = receiver.area
+            if area is None or not receiver.ready:
+                continue
+            canvas = receiver.canvas
+            exact = canvas.dirty(versions, area)
+            lossy: TileMask | None = None
+            if receiver.lossy is not None or canvas.lossy.any():
+                if moving is None:
+                    moving = self._activity.moving(now)
+                exact |= canvas.lossy & ~moving
+                if receiver.lossy is not None:
+                    lossy = exact & moving
+                    exact &= ~moving
+            exact_bytes = exact.tobytes()
+            lossy_bytes = nothing if lossy is None else lossy.tobytes()
+            if exact_bytes == nothing and lossy_bytes == nothing:
+                continue
+            if lossy_bytes == nothing:
+                lossy = None
+            clip = canvas.visible
+            key = (
+                exact_bytes,
+                lossy_bytes,
+                receiver.exact,
+                receiver.lossy if lossy is not None else None,
+                clip,
+            )
+            group = groups.get(key)
+            if group is None:
+                group = groups[key] = Group(exact, lossy, clip, receiver.exact, receiver.lossy)
+            group.receivers.append(receiver)
+            receiver.job = True
+            np.copyto(canvas.sent, versions, where=exact if lossy is None else exact | lossy)
+        return list(groups.values())
+
+    def _encode(self, group: Group, frame: Frame, versions: Versions) -> None:
+        """Has the group's tiles encoded and delivers them, at once when all of it is in the store."""
+        wanted = [(group.exact, group.exact_form)]
+        if group.lossy is not None and group.lossy_form:
+            wanted.append((group.lossy, group.lossy_form))
+        parts: list[list[Segment]] = []
+        awaited: list[asyncio.Future[list[Segment]]] = []
+        for mask, form in wanted:
+            areas = rectangles(mask, frame)
+            if group.clip != frame.bounds:
+                areas = [area for area in (area.intersect(group.clip) for area in areas) if area.area]
+            if not areas:
+                continue
+            result = self._store.segments(self._console.index, frame, versions, areas, form)
+            if isinstance(result, list):
+                parts.append(result)
+            else:
+                awaited.append(result)
+        if not awaited:
+            self._deliver(group, frame, [segment for part in parts for segment in part])
+            return
+
+        def done(all_parts: "asyncio.Future[list[list[Segment]]]") -> None:
+            if all_parts.cancelled():
+                return
+            if (error := all_parts.exception()) is not None:
+                for receiver in group.receivers:
+                    receiver.fail(error)
+                return
+            late = all_parts.result()
+            self._deliver(group, frame, [segment for part in (*parts, *late) for segment in part])
+
+        asyncio.gather(*awaited).add_done_callback(done)
+
+    def _deliver(self, group: Group, frame: Frame, segments: list[Segment]) -> None:
+        now = self._loop.time()
+        lossy = [segment.rectangle for segment in segments if segment.lossy]
+        mask = group.exact if group.lossy is None else group.exact | group.lossy
+        message: Callable[[bool], bytes] = _Assembled(segments)
+        for receiver in group.receivers:
+            receiver.job = False
+            if receiver not in self._receivers:
+                continue
+            canvas = receiver.canvas
+            if canvas.frame is not frame:
+                self.wake()
+                continue
+            if receiver.exact != group.exact_form or (
+                group.lossy is not None and receiver.lossy != group.lossy_form
+            ):
+                # the client changed its pixel format or encodings while this was encoded
+                canvas.sent[mask] = 0
+                self.wake()
+                continue
+            if lossy or group.lossy is not None or receiver.lossy is not None:
+                canvas.lossy[mask] = False
+                for area in lossy:
+                    canvas.lossy[tiles_of(area)] = True
+            receiver.update(message(receiver.stream_begun), now)
+            if group.exact_form.encoding in STREAMED:
+                receiver.stream_begun = True
+
+
+class _Assembled:
+    """The bytes of one update, put together once for each of the two states a zlib stream can be in."""
+
+    __slots__ = ("_messages", "_segments")
+
+    def __init__(self, segments: list[Segment]) -> None:
+        self._segments = segments
+        self._messages: dict[bool, bytes] = {}
+
+    def __call__(self, stream_begun: bool) -> bytes:
+        message = self._messages.get(stream_begun)
+        if message is None:
+            message = self._messages[stream_begun] = update_message(self._segments, stream_begun=stream_begun)
+        return message

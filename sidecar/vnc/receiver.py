@@ -1,0 +1,143 @@
+"""How much of the picture one client may be sent, and when."""
+
+from collections.abc import Callable
+from struct import Struct
+
+from sidecar.encode.form import Form
+
+from sidecar.screen.rectangle import Rectangle
+from sidecar.screen.surface import Frame
+from sidecar.vnc.canvas import Canvas
+
+QUEUE_LIMIT = 64 * 1024
+"""Bytes still unsent in the client's transport above which it gets no further update."""
+
+UPDATES_IN_FLIGHT = (2, 16)
+"""Fewest and most unanswered fences in continuous mode; between them the round trip decides."""
+
+FRAME_TIME = 1 / 30
+
+FENCE_PAYLOAD = Struct(">I")
+
+
+class Receiver:
+    """The update side of one connection: its canvas, what it asked for, what is under way.
+
+    Without input or output of its own: `write` takes the bytes for the client, `queued` tells how many of
+    them have not left yet, `adopt_frame` is called when the screen has another size, and `fail` when its
+    picture cannot be made.
+    """
+
+    __slots__ = (
+        "_fences_answered",
+        "_fences_sent",
+        "_sent_at",
+        "_window",
+        "adopt_frame",
+        "canvas",
+        "continuous",
+        "exact",
+        "fail",
+        "fence",
+        "job",
+        "lossy",
+        "queued",
+        "requested",
+        "stream_begun",
+        "updates",
+        "write",
+    )
+
+    def __init__(
+        self,
+        frame: Frame,
+        exact: Form,
+        *,
+        write: Callable[[bytes], None],
+        queued: Callable[[], int],
+        adopt_frame: Callable[[Frame], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self.canvas = Canvas(frame)
+        self.exact = exact
+        """The form of what must be shown as it is."""
+        self.lossy: Form | None = None
+        """The form of what moves, if the client allows losses."""
+        self.requested: Rectangle | None = None
+        """The area of the client's unanswered request."""
+        self.continuous: Rectangle | None = None
+        """The area of which the client wants updates without asking."""
+        self.fence: Callable[[bytes], bytes] | None = None
+        """Builds the fence that paces continuous updates; None when the client knows no fences."""
+        self.job = False
+        """An update is being encoded for it."""
+        self.stream_begun = False
+        """Its zlib stream of Zlib or ZRLE has had its header."""
+        self.updates = 0
+        self.write = write
+        self.queued = queued
+        self.adopt_frame = adopt_frame
+        self.fail = fail
+        self._fences_sent = 0
+        self._fences_answered = 0
+        self._sent_at: dict[int, float] = {}
+        self._window = UPDATES_IN_FLIGHT[0]
+
+    @property
+    def area(self) -> Rectangle | None:
+        """What the client wants to be told of now, if anything."""
+        return self.continuous or self.requested
+
+    @property
+    def ready(self) -> bool:
+        """Whether it wants an update and has room for one."""
+        return (
+            not self.job
+            and (self.requested is not None or self.continuous is not None)
+            and self._fences_sent - self._fences_answered < self._window
+            and self.queued() < QUEUE_LIMIT
+        )
+
+    def request(self, area: Rectangle, *, incremental: bool) -> None:
+        """Takes a framebuffer update request; `area` may lie anywhere."""
+        area = area.intersect(self.canvas.bounds)
+        if not incremental:
+            self.canvas.forget(area)
+        if self.continuous is not None and incremental:
+            return
+        waiting = self.requested
+        if waiting is not None and waiting != area:
+            # two requests before an answer: the answer covers both
+            x, y = min(waiting.x, area.x), min(waiting.y, area.y)
+            right, bottom = max(waiting.right, area.right), max(waiting.bottom, area.bottom)
+            area = Rectangle(x, y, right - x, bottom - y)
+        self.requested = area
+
+    def update(self, message: bytes, now: float) -> None:
+        """Sends a framebuffer update, which answers the client's request."""
+        self.requested = None
+        self.updates += 1
+        self.write(message)
+        if self.continuous is not None and self.fence is not None:
+            self._fences_sent += 1
+            self._sent_at[self._fences_sent] = now
+            self.write(self.fence(FENCE_PAYLOAD.pack(self._fences_sent)))
+
+    def fence_answered(self, payload: bytes, now: float) -> None:
+        """Takes the client's answer to a fence of `update`; any other is ignored."""
+        if len(payload) != FENCE_PAYLOAD.size:
+            return
+        (number,) = FENCE_PAYLOAD.unpack(payload)
+        sent_at = self._sent_at.pop(number, None)
+        if sent_at is None:
+            return
+        self._fences_answered = max(self._fences_answered, number)
+        fewest, most = UPDATES_IN_FLIGHT
+        # one more than fit into a round trip keeps the line full without filling its buffers
+        self._window = max(fewest, min(most, 1 + round((now - sent_at) / FRAME_TIME)))
+
+    def end_continuous(self) -> None:
+        """Goes back to updates on request; fences on their way need no answer any more."""
+        self.continuous = None
+        self._sent_at.clear()
+        self._fences_answered = self._fences_sent
