@@ -1,0 +1,126 @@
+"""The status document: the same for the command line, the hook's status service and every later report."""
+
+from datetime import UTC, datetime
+from typing import TypedDict
+
+from sidecar.guest import Guest
+from sidecar.session.registry import Registry
+from sidecar.session.session import Session
+
+
+class ProtocolStatus(TypedDict):
+    """`sessions`: the initialized ones."""
+
+    sessions: int
+
+
+class ServiceStatus(TypedDict):
+    """The shape of VEP #119's `status.service` (facts: kubevirt section 6)."""
+
+    vnc: ProtocolStatus
+    rdp: ProtocolStatus
+
+
+class SessionStatus(TypedDict):
+    """One session, as `sidecar.session.session.Session` names its parts; times are RFC 3339 in UTC."""
+
+    id: str
+    protocol: str
+    transport: str
+    tls: bool
+    state: str
+    address: str
+    user: str
+    auth: str
+    view_only: bool
+    console: int
+    connected: str
+    initialized: str | None
+    bytes_sent: int
+    bytes_received: int
+    frames: int
+    encoding: str
+
+
+class ConsoleStatus(TypedDict):
+    """One screen; width and height in pixels."""
+
+    index: int
+    label: str
+    width: int
+    height: int
+
+
+class VmStatus(TypedDict):
+    """The virtual machine; `state` is a `GuestState`."""
+
+    state: str
+    name: str
+    uuid: str
+    consoles: list[ConsoleStatus]
+
+
+class Status(TypedDict):
+    """The whole document. `generation` rises with every change of state, not with the counters."""
+
+    generation: int
+    service: ServiceStatus
+    sessions: list[SessionStatus]
+    vm: VmStatus
+
+
+def status_of(registry: Registry, vm: VmStatus) -> Status:
+    """The document of this moment. Sessions that have not authenticated are listed, and not counted."""
+    return Status(
+        generation=registry.generation,
+        service=ServiceStatus(
+            vnc=ProtocolStatus(sessions=registry.count("vnc")),
+            rdp=ProtocolStatus(sessions=registry.count("rdp")),
+        ),
+        sessions=[session_status(session) for session in registry],
+        vm=vm,
+    )
+
+
+def session_status(session: Session) -> SessionStatus:
+    """What is told about one session."""
+    return SessionStatus(
+        id=session.id,
+        protocol=session.protocol,
+        transport=session.transport,
+        tls=session.tls,
+        state=session.state.value,
+        address=session.address,
+        user=session.user,
+        auth=session.auth,
+        view_only=session.view_only,
+        console=session.console,
+        connected=_rfc3339(session.connected_at),
+        initialized=None if session.initialized_at is None else _rfc3339(session.initialized_at),
+        bytes_sent=session.bytes_sent,
+        bytes_received=session.bytes_received,
+        frames=session.frames,
+        encoding=session.encoding,
+    )
+
+
+def vm_status(guest: Guest) -> VmStatus:
+    """What is told about the machine."""
+    return VmStatus(
+        state=guest.state.value,
+        name=guest.name,
+        uuid=guest.uuid,
+        consoles=[
+            ConsoleStatus(
+                index=console.index,
+                label=console.label,
+                width=console.surface.frame.width,
+                height=console.surface.frame.height,
+            )
+            for console in guest.consoles.values()
+        ],
+    )
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
