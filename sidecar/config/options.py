@@ -1,0 +1,170 @@
+"""Every option of the daemon's commands, with the rules that they keep among themselves."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from sidecar.config.address import ListenAddress, TcpAddress
+from sidecar.errors import UsageError
+
+ShareName: TypeAlias = Literal["shared", "exclusive", "single"]
+AuthName: TypeAlias = Literal["none", "password"]
+GraphicsName: TypeAlias = Literal["replace", "keep-vnc", "commandline"]
+DemoGuest: TypeAlias = Literal["debian", "box"]
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+
+DEFAULT_VNC = TcpAddress("127.0.0.1", 5900)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonOptions:
+    """What `serve`, `hook` and `demo` have in common. Raises UsageError for what cannot be together."""
+
+    run_dir: Path
+    vnc: tuple[ListenAddress, ...] = (DEFAULT_VNC,)
+    """Empty: no VNC."""
+    web: TcpAddress | None = None
+    """Where WebSocket (and the web page) is served."""
+    name: str = ""
+    """The machine's name for viewers; empty: the guest's own."""
+    share: ShareName = "shared"
+    max_sessions: int = 32
+    view_only: bool = False
+    auth: AuthName = "none"
+    password_file: Path | None = None
+    auth_timeout: float = 30.0
+    """Seconds for a connection to authenticate."""
+    tls_dir: Path | None = None
+    """Holds tls.crt and tls.key, and ca.crt if there is one."""
+    allow_power: bool = False
+    """Whether viewers may shut down and reset the machine (RFB xvp)."""
+    keyboard_layout: str = "en-us"
+    """For viewers that send key symbols and not key codes."""
+    insecure: bool = False
+    """Lets it listen to the world without authentication."""
+    log_level: LogLevel = "info"
+    log_json: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions(DaemonOptions):
+    """Options of `serve`: exactly one of `dbus_address`, `p2p_fd` and `qmp` says where the machine is."""
+
+    dbus_address: str | None = None
+    """The bus that QEMU is on, as `name` of `bus_name`."""
+    bus_name: str = "org.qemu"
+    p2p_fd: int | None = None
+    """An open descriptor of a connection to QEMU's D-Bus display."""
+    qmp: Path | None = None
+    """QEMU's QMP socket, by which a connection is handed to QEMU."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+        given = [
+            option
+            for option, value in (
+                ("--dbus-address", self.dbus_address),
+                ("--p2p-fd", self.p2p_fd),
+                ("--qmp", self.qmp),
+            )
+            if value is not None
+        ]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} exclude each other: say once where the machine is")
+        if not given:
+            raise UsageError("say where the machine is: --dbus-address ADDRESS, --qmp SOCKET or --p2p-fd FD")
+        if self.p2p_fd is not None and self.p2p_fd < 0:
+            raise UsageError(f"--p2p-fd {self.p2p_fd} is not a file descriptor")
+        if self.dbus_address is not None:
+            _check_bus_address(self.dbus_address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookOptions(DaemonOptions):
+    """Options of `hook`, beside KubeVirt's virt-launcher."""
+
+    hook_dir: Path = Path("/var/run/kubevirt-hooks")
+    """Where the hook socket and the bus's directory are put."""
+    dbus_address: str | None = None
+    """The address to write into the domain; None: worked out from CONTAINER_NAME (facts: kubevirt 4)."""
+    graphics: GraphicsName | None = None
+    """How the domain gets its D-Bus display; None: the VMI's annotation decides, then `replace`."""
+    grace: float = 60.0
+    """Seconds after SIGTERM during which a running machine keeps its bus and its viewers."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.dbus_address is not None:
+            _check_bus_address(self.dbus_address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions(DaemonOptions):
+    """Options of `demo`."""
+
+    guest: DemoGuest | None = None
+    """None: the best one that can run here."""
+    memory: int = 1024
+    """MiB for the guest."""
+    headless: bool = False
+    """No live table of sessions."""
+    next_port: bool = True
+    """Whether the next free port may be taken where a port is taken: it was not asked for by name."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if not 16 <= self.memory <= 1024 * 1024:
+            raise UsageError("--memory must be from 16M to 1024G")
+
+
+def _check(options: DaemonOptions) -> None:
+    for option, value, allowed in (
+        ("--share", options.share, get_args(ShareName)),
+        ("--auth", options.auth, get_args(AuthName)),
+        ("--log-level", options.log_level, get_args(LogLevel)),
+    ):
+        if value not in allowed:
+            raise UsageError(f"{option} {value!r} is none of {', '.join(allowed)}")
+    if options.max_sessions < 1:
+        raise UsageError("--max-sessions must be 1 or more")
+    if not 1 <= options.auth_timeout <= 3600:
+        raise UsageError("--auth-timeout must be from one second to one hour")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", options.keyboard_layout, re.ASCII):
+        raise UsageError(
+            f"--keyboard-layout {options.keyboard_layout!r} is not a layout: write en-us, de, fr"
+        )
+    if len(set(options.vnc)) != len(options.vnc):
+        raise UsageError("--vnc names one address twice")
+    if options.auth == "password" and options.password_file is None:
+        raise UsageError("--auth password needs --password-file PATH")
+    if options.auth == "none" and options.password_file is not None:
+        raise UsageError("--password-file is of no use with --auth none: leave one of them out")
+    _check_reach(options)
+
+
+def _check_reach(options: DaemonOptions) -> None:
+    """Nobody serves a screen and a keyboard to the whole network by a slip."""
+    if options.auth != "none" or options.insecure:
+        return
+    listeners = [("--vnc", address) for address in options.vnc]
+    if options.web is not None:
+        listeners.append(("--web", options.web))
+    for option, address in listeners:
+        if not address.is_local:
+            raise UsageError(
+                f"{option} {address} can be reached from outside and nobody would be asked for a password: "
+                "add --password-file PATH, listen on 127.0.0.1, or say --insecure"
+            )
+
+
+def _check_bus_address(address: str) -> None:
+    # the D-Bus specification, "Server Addresses": transport:key=value,...; several are parted by ";"
+    for part in address.split(";"):
+        if not re.fullmatch(r"[A-Za-z0-9_-]+:[^:;,=\s]+=[^\s;]*", part, re.ASCII):
+            raise UsageError(
+                f"--dbus-address {address!r} is not a D-Bus address: write unix:path=/path/to/socket"
+            )
