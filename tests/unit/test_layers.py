@@ -5,17 +5,18 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "sidecar"
 
-SHARED = {"errors", "observers", "guest"}
+SHARED = {"errors", "observers", "log", "guest"}
 FOUNDATION = {*SHARED, "screen", "encode", "session", "input"}
 MAY_IMPORT = {
     "errors": set(),
     "observers": set(),
+    "log": set(),
     "screen": {"errors"},
     "guest": {"errors", "observers", "screen"},
-    "encode": {"errors", "screen"},
+    "encode": {"errors", "log", "screen"},
     "session": SHARED,
     "input": {*SHARED, "screen", "session"},
-    "domain": {"errors"},
+    "domain": {"errors", "log"},
     "qemu": {*SHARED, "screen"},
     "vnc": FOUNDATION,
     "web": {*FOUNDATION, "vnc"},
