@@ -21,7 +21,7 @@ class TcpAddress:
 
     @property
     def is_local(self) -> bool:
-        """Whether nobody but this machine (or pod) can reach it. A name other than localhost is not trusted."""
+        """Whether only this machine (or pod) can reach it. No name but localhost is believed."""
         if self.host.lower() == "localhost":
             return True
         try:

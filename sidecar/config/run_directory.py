@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from sidecar.errors import SidecarError
@@ -16,10 +17,15 @@ class RunDirectoryUnsafe(SidecarError):
 
 
 def default_run_directory(environment: Mapping[str, str], uid: int) -> Path:
-    """`$XDG_RUNTIME_DIR/vdi-sidecar`; without one `/run/vdi-sidecar` for root, else `/tmp/vdi-sidecar-UID`."""
-    runtime = environment.get("XDG_RUNTIME_DIR", "")
-    if runtime.startswith("/"):
-        return Path(runtime, "vdi-sidecar")
+    """`$XDG_RUNTIME_DIR/vdi-sidecar`, else `/run/vdi-sidecar` for root, else `/tmp/vdi-sidecar-UID`.
+
+    XDG_RUNTIME_DIR counts where it is a directory of this user, as its specification wants: KubeVirt sets
+    it in containers whose user cannot write there.
+    """
+    runtime = Path(environment.get("XDG_RUNTIME_DIR", ""))
+    with suppress(OSError):
+        if runtime.is_absolute() and runtime.is_dir() and runtime.stat().st_uid == uid:
+            return runtime / "vdi-sidecar"
     if uid == 0:
         return Path("/run/vdi-sidecar")
     return Path(f"/tmp/vdi-sidecar-{uid}")  # noqa: S108 - prepare_run_directory refuses what is not ours

@@ -1,0 +1,192 @@
+"""The admin socket of a running daemon; `admin_commands` says what is spoken on it."""
+
+import asyncio
+import errno
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from sidecar.control.admin_commands import (
+    LONGEST_REQUEST,
+    CommandTable,
+    Json,
+    error_line,
+    result_line,
+)
+from sidecar.errors import SidecarError
+
+log = structlog.get_logger()
+
+MAX_CONNECTIONS = 16
+"""Clients at once."""
+
+
+class AdminSocketTaken(SidecarError):
+    """Another daemon runs in the same run directory, or its socket cannot be made."""
+
+
+class AdminServer:
+    """Serves `commands` on a unix socket of mode 0600 at `path`, to this user and to root.
+
+    An async context manager. The directory of `path` is locked meanwhile, so that a second daemon is
+    refused (AdminSocketTaken), while a socket that a dead daemon left is replaced. `time_limit`: seconds
+    in which a client must send a request, and read an answer.
+    """
+
+    def __init__(self, path: Path, commands: CommandTable, *, time_limit: float = 30.0) -> None:
+        self.path = path
+        self._commands = commands
+        self._time_limit = time_limit
+        self._conversations: set[asyncio.Task[None]] = set()
+        self._resources = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            directory = _locked_directory(self.path.parent)
+            stack.callback(os.close, directory)
+            listener = _listening_socket(self.path)
+            stack.callback(self.path.unlink, missing_ok=True)
+            server = await asyncio.start_unix_server(self._accepted, sock=listener, limit=LONGEST_REQUEST)
+            stack.push_async_callback(self._stop, server)
+            self._resources = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._resources.aclose()
+
+    async def _stop(self, server: asyncio.Server) -> None:
+        server.close()
+        for conversation in self._conversations:
+            conversation.cancel()
+        if self._conversations:
+            await asyncio.wait(self._conversations)
+        await server.wait_closed()
+
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        conversation = asyncio.create_task(self._converse(reader, writer), name="admin conversation")
+        self._conversations.add(conversation)
+        conversation.add_done_callback(self._conversations.discard)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._speak(reader, writer)
+        except BaseException:
+            # cancelled: a client that does not read must not hold up the end
+            writer.transport.abort()
+            raise
+        finally:
+            writer.close()
+
+    async def _speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if _peer_uid(writer) not in (0, os.geteuid()):
+                await self._write(writer, error_line("only the daemon's user and root may manage it"))
+            elif len(self._conversations) > MAX_CONNECTIONS:
+                await self._write(writer, error_line("too many clients manage this daemon already"))
+            else:
+                await self._answer_requests(reader, writer)
+        except* (ConnectionError, TimeoutError) as group:
+            log.debug("admin client lost", reason=str(group.exceptions[0]) or "time limit")
+            writer.transport.abort()
+
+    async def _answer_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._time_limit):
+                    line = await reader.readuntil(b"\n")
+            except asyncio.IncompleteReadError:
+                return
+            except asyncio.LimitOverrunError:
+                await self._write(writer, error_line(f"a request has at most {LONGEST_REQUEST} bytes"))
+                return
+            try:
+                request = self._commands.parse(line)
+                answer = request.command.answer(request.arguments)
+            except SidecarError as error:
+                await self._write(writer, error_line(str(error)))
+                continue
+            if isinstance(answer, AsyncGenerator):
+                await self._stream(answer, reader, writer)
+                return
+            await self._write(writer, result_line(answer))
+
+    async def _stream(
+        self,
+        answers: AsyncGenerator[Json, None],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Writes answers until the client closes its end, or says anything more."""
+
+        async def write_answers() -> None:
+            async with aclosing(answers):
+                async for answer in answers:
+                    await self._write(writer, result_line(answer))
+
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(write_answers(), name="admin stream")
+            await reader.read(1)
+            writing.cancel()
+
+    async def _write(self, writer: asyncio.StreamWriter, line: bytes) -> None:
+        writer.write(line)
+        async with asyncio.timeout(self._time_limit):
+            await writer.drain()
+
+
+def _locked_directory(directory: Path) -> int:
+    """A descriptor that holds the lock; it goes with the process, however that ends."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise AdminSocketTaken(f"cannot use the run directory {directory}: {_reason(error)}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise AdminSocketTaken(
+                f"another vdi-sidecar runs in {directory}: end it or choose another --run-dir"
+            ) from None
+        raise AdminSocketTaken(f"cannot lock the run directory {directory}: {_reason(error)}") from None
+    return descriptor
+
+
+def _listening_socket(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        # the lock is held, so what is there belongs to nobody alive
+        path.unlink(missing_ok=True)
+        listener.bind(os.fspath(path))
+        # before listen: until then nobody can connect
+        path.chmod(0o600)
+        listener.listen(MAX_CONNECTIONS)
+    except OSError as error:
+        listener.close()
+        raise AdminSocketTaken(f"cannot make the admin socket {path}: {_reason(error)}") from None
+    return listener
+
+
+def _peer_uid(writer: asyncio.StreamWriter) -> int:
+    credentials = writer.get_extra_info("socket").getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+    )
+    _pid, uid, _gid = struct.unpack("3i", credentials)
+    return int(uid)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
