@@ -1,0 +1,159 @@
+"""What virt-launcher calls: Info and the three versions of Callbacks (facts: kubevirt 1).
+
+Method names are those of the wire.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import grpc
+import structlog
+
+from sidecar.errors import SidecarError
+from sidecar.hook.answers import Context, fail, one_line, refuse
+from sidecar.hook.api import (
+    callbacks_v1alpha1_pb2,
+    callbacks_v1alpha2_pb2,
+    callbacks_v1alpha3_pb2,
+    info_pb2,
+)
+from sidecar.hook.api.callbacks_v1alpha1_pb2_grpc import CallbacksServicer as CallbacksV1alpha1Servicer
+from sidecar.hook.api.callbacks_v1alpha2_pb2_grpc import CallbacksServicer as CallbacksV1alpha2Servicer
+from sidecar.hook.api.callbacks_v1alpha3_pb2_grpc import CallbacksServicer as CallbacksV1alpha3Servicer
+from sidecar.hook.api.info_pb2_grpc import InfoServicer
+
+log = structlog.get_logger()
+
+DefineDomain: TypeAlias = Callable[[bytes, bytes], Awaitable[bytes]]
+"""Domain XML and VMI (JSON) in, domain XML out. Its SidecarError is told to virt-launcher."""
+
+VERSIONS = ("v1alpha1", "v1alpha2", "v1alpha3")
+HOOK_POINTS = ("OnDefineDomain", "Shutdown")
+"""Never PreCloudInitIso: a VMI without cloud-init makes virt-launcher panic there (facts: kubevirt 1.4)."""
+
+MAX_ANSWER = 4 * 1024 * 1024
+"""Bytes; virt-launcher's gRPC client takes no longer message."""
+MAX_REQUEST = MAX_ANSWER + 2 * 1024 * 1024
+"""Bytes: the longest domain XML that an answer could carry, and the longest VMI that etcd keeps, 1.5 MiB."""
+
+_ANSWER_FRAMING = 16
+"""Bytes of tag and length around the domain XML, rounded up."""
+
+
+class InfoService(InfoServicer):
+    """Says which hook points this sidecar wants to be called at. `priority`: higher is called earlier."""
+
+    def __init__(self, name: str, priority: int) -> None:
+        self._result = info_pb2.InfoResult(
+            name=name,
+            hookPoints=[info_pb2.HookPoint(name=point, priority=priority) for point in HOOK_POINTS],
+            versions=VERSIONS,
+        )
+
+    async def Info(self, _request: info_pb2.InfoParams, _context: Context) -> info_pb2.InfoResult:
+        """What virt-launcher asks first, within a second."""
+        log.info("virt-launcher has found the hook socket")
+        return self._result
+
+
+class DomainDefinition:
+    """Calls `define_domain`, one call after another, and makes gRPC errors of its exceptions."""
+
+    def __init__(self, define_domain: DefineDomain) -> None:
+        self._define_domain = define_domain
+        self._one_at_a_time = asyncio.Lock()
+
+    async def answer(self, domain: bytes, vmi: bytes, context: Context) -> bytes:
+        """The rewritten domain, or the end of the call: INVALID_ARGUMENT with the text of a SidecarError,
+        RESOURCE_EXHAUSTED when virt-launcher could not take the answer, INTERNAL for the rest.
+        """
+        call = "OnDefineDomain"
+        failure: Exception
+        async with self._one_at_a_time:
+            try:
+                defined = await self._define_domain(domain, vmi)
+            except Exception as error:
+                failure = error
+            else:
+                if len(defined) > MAX_ANSWER - _ANSWER_FRAMING:
+                    details = (
+                        f"the domain XML is {len(defined)} bytes long now, virt-launcher takes {MAX_ANSWER}"
+                    )
+                    await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, details, call=call)
+                log.info("domain defined", received=len(domain), answered=len(defined))
+                return defined
+        if isinstance(failure, SidecarError):
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, one_line(failure), call=call)
+        await fail(context, failure, call=call)
+
+
+class CallbacksV1alpha1(CallbacksV1alpha1Servicer):
+    """KubeVirt's first version: OnDefineDomain alone."""
+
+    def __init__(self, definition: DomainDefinition) -> None:
+        self._definition = definition
+
+    async def OnDefineDomain(
+        self, request: callbacks_v1alpha1_pb2.OnDefineDomainParams, context: Context
+    ) -> callbacks_v1alpha1_pb2.OnDefineDomainResult:
+        """Rewrites the domain."""
+        domain = await self._definition.answer(request.domainXML, request.vmi, context)
+        return callbacks_v1alpha1_pb2.OnDefineDomainResult(domainXML=domain)
+
+
+class CallbacksV1alpha2(CallbacksV1alpha2Servicer):
+    """Adds PreCloudInitIso, which is answered although nobody was asked to call it."""
+
+    def __init__(self, definition: DomainDefinition) -> None:
+        self._definition = definition
+
+    async def OnDefineDomain(
+        self, request: callbacks_v1alpha2_pb2.OnDefineDomainParams, context: Context
+    ) -> callbacks_v1alpha2_pb2.OnDefineDomainResult:
+        """Rewrites the domain."""
+        domain = await self._definition.answer(request.domainXML, request.vmi, context)
+        return callbacks_v1alpha2_pb2.OnDefineDomainResult(domainXML=domain)
+
+    async def PreCloudInitIso(
+        self, request: callbacks_v1alpha2_pb2.PreCloudInitIsoParams, _context: Context
+    ) -> callbacks_v1alpha2_pb2.PreCloudInitIsoResult:
+        """Gives both sources back as they came."""
+        return callbacks_v1alpha2_pb2.PreCloudInitIsoResult(
+            cloudInitNoCloudSource=request.cloudInitNoCloudSource, cloudInitData=request.cloudInitData
+        )
+
+
+class CallbacksV1alpha3(CallbacksV1alpha3Servicer):
+    """Adds Shutdown. `shutdown_answered` is called when virt-launcher has the answer to it."""
+
+    def __init__(self, definition: DomainDefinition, shutdown_answered: Callable[[], None]) -> None:
+        self._definition = definition
+        self._shutdown_answered = shutdown_answered
+
+    async def OnDefineDomain(
+        self, request: callbacks_v1alpha3_pb2.OnDefineDomainParams, context: Context
+    ) -> callbacks_v1alpha3_pb2.OnDefineDomainResult:
+        """Rewrites the domain."""
+        domain = await self._definition.answer(request.domainXML, request.vmi, context)
+        return callbacks_v1alpha3_pb2.OnDefineDomainResult(domainXML=domain)
+
+    async def PreCloudInitIso(
+        self, request: callbacks_v1alpha3_pb2.PreCloudInitIsoParams, _context: Context
+    ) -> callbacks_v1alpha3_pb2.PreCloudInitIsoResult:
+        """Gives both sources back as they came."""
+        return callbacks_v1alpha3_pb2.PreCloudInitIsoResult(
+            cloudInitNoCloudSource=request.cloudInitNoCloudSource, cloudInitData=request.cloudInitData
+        )
+
+    async def Shutdown(
+        self, _request: callbacks_v1alpha3_pb2.ShutdownParams, context: Context
+    ) -> callbacks_v1alpha3_pb2.ShutdownResult:
+        """QEMU has exited: lets everything go, but not before the answer is out."""
+        log.info("virt-launcher has called Shutdown")
+        # its stub takes the callback for a class of its own
+        context.add_done_callback(self._answered)  # type: ignore[arg-type]
+        return callbacks_v1alpha3_pb2.ShutdownResult()
+
+    def _answered(self, _context: Context) -> None:
+        self._shutdown_answered()

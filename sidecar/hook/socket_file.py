@@ -1,0 +1,105 @@
+"""The hook socket as a file: it appears under its name only when somebody answers on it."""
+
+import errno
+import os
+import socket
+import stat
+from pathlib import Path
+
+import structlog
+
+from sidecar.errors import SidecarError
+
+log = structlog.get_logger()
+
+MAX_PATH = 107
+"""Bytes; sun_path of unix(7) without its final zero."""
+
+_STAGED_NAME = "s"
+
+
+class HookSocketError(SidecarError):
+    """The hook socket cannot be where it should be."""
+
+
+class SocketFile:
+    """The name of a listening unix socket, given to it late and taken away at the end.
+
+    virt-launcher calls whatever socket it sees and fails the VM when nobody answers (facts: kubevirt 1.2),
+    but looks into no sub-directory (1.1). So the server binds `staging`, in a sub-directory that only this
+    user can enter, and `publish` renames the socket into place when it answers.
+
+    `path` must be absolute and its basename unique among the sidecars of one VM (1.1). Raises HookSocketError
+    when it is too long for a socket.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._directory = path.with_name(f".{path.name}")
+        self.staging = self._directory / _STAGED_NAME
+        self._published: tuple[int, int] | None = None
+        excess = len(os.fsencode(self.staging)) - MAX_PATH
+        if excess > 0:
+            raise HookSocketError(f"the path of the hook socket is {excess} bytes too long: {path}")
+
+    def prepare(self) -> None:
+        """Makes the folders and clears away what a crashed predecessor left.
+
+        Raises HookSocketError when the name belongs to a file that is no socket or to a process that lives.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._remove_stale()
+            self._discard_staging()
+            self._directory.mkdir(mode=0o700)
+        except OSError as error:
+            raise HookSocketError(
+                f"cannot put the hook socket at {self.path}: {error.strerror}; make its folder writable for "
+                f"user {os.getuid()}"
+            ) from error
+
+    def publish(self) -> None:
+        """Gives the socket its name. Whoever has our user or group may connect: virt-launcher has both
+        (facts: kubevirt 4), and the status names users, so nobody else may.
+        """
+        self.staging.chmod(0o660)
+        found = self.staging.lstat()
+        self.staging.rename(self.path)
+        self._published = found.st_dev, found.st_ino
+        self._discard_staging()
+
+    def remove(self) -> None:
+        """Takes the name away, unless it names another process's socket by now. May be called twice."""
+        try:
+            self._discard_staging()
+            if self._published is not None:
+                found = self.path.lstat()
+                if (found.st_dev, found.st_ino) == self._published:
+                    self.path.unlink()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            # we are leaving: nobody can mend it and nothing else may be kept from being let go
+            log.warning("hook socket was left behind", path=str(self.path), error=error.strerror)
+        self._published = None
+
+    def _discard_staging(self) -> None:
+        if self._directory.is_dir():
+            self.staging.unlink(missing_ok=True)
+            self._directory.rmdir()
+
+    def _remove_stale(self) -> None:
+        try:
+            if not stat.S_ISSOCK(self.path.lstat().st_mode):
+                raise HookSocketError(f"{self.path} is no socket: remove it, or choose another hook folder")
+        except FileNotFoundError:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            outcome = probe.connect_ex(os.fsencode(self.path))
+        if outcome != errno.ECONNREFUSED:
+            raise HookSocketError(
+                f"another process answers on {self.path}: stop it, or choose another hook folder"
+            )
+        log.info("stale hook socket removed", path=str(self.path))
+        self.path.unlink(missing_ok=True)

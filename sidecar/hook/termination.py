@@ -1,0 +1,114 @@
+"""When the sidecar of a KubeVirt pod may go (facts: kubevirt 1.5). Does no I/O; the time is passed in.
+
+Two things ask it to. virt-launcher calls Shutdown after QEMU has exited, and waits for nothing but the
+answer. The kubelet sends SIGTERM to all containers of a deleted pod at once, while the guest is still
+shutting down: to let go then would cut off the people who watch it, and QEMU's bus.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from enum import Enum
+
+from sidecar.guest import GuestState
+from sidecar.observers import Observers
+
+DEFAULT_GRACE = 60.0
+"""Seconds between SIGTERM and SIGKILL: KubeVirt's default for a VM, 30, and the padding."""
+GRACE_PADDING = 30.0
+"""Seconds that virt-controller adds to a VM's own grace period for its pod."""
+MAX_GRACE = 10 * 365 * 86400.0
+
+
+class EndReason(Enum):
+    """Why it is time to go; the value is a sentence for the log."""
+
+    SHUTDOWN_CALLED = "virt-launcher has called Shutdown"
+    GUEST_GONE = "the pod is being deleted and the guest is gone"
+    GRACE_OVER = "the pod is being deleted and its grace period is nearly over"
+
+
+class Termination:
+    """The decision. Belongs to the main loop.
+
+    `grace`: seconds from SIGTERM to SIGKILL; may be changed until SIGTERM comes. `margin`: seconds before the
+    end of it that are kept for letting go of everything; at most half of `grace` is.
+    """
+
+    def __init__(self, *, grace: float = DEFAULT_GRACE, margin: float = 5.0) -> None:
+        self.grace = grace
+        self.margin = margin
+        self.changes: Observers[[]] = Observers()
+        """Called when something was said that may change the decision."""
+        self._attached = False
+        self._answered = False
+        self._deadline: float | None = None
+
+    def guest_changed(self, state: GuestState) -> None:
+        """The guest has come or gone."""
+        self._attached = state is GuestState.ATTACHED
+        self.changes.notify()
+
+    def shutdown_answered(self) -> None:
+        """virt-launcher has called Shutdown and has its answer."""
+        self._answered = True
+        self.changes.notify()
+
+    def sigterm(self, now: float) -> None:
+        """SIGTERM has come. `now`: monotonic seconds. Another one says nothing new: a kubelet that was
+        restarted sends it again, and the first one's grace period counts.
+        """
+        if self._deadline is None:
+            self._deadline = now + self.grace - min(self.margin, self.grace / 2)
+        self.changes.notify()
+
+    def reason(self, now: float) -> EndReason | None:
+        """Why it is time to go, or None."""
+        if self._answered:
+            return EndReason.SHUTDOWN_CALLED
+        if self._deadline is None:
+            return None
+        if not self._attached:
+            return EndReason.GUEST_GONE
+        return EndReason.GRACE_OVER if now >= self._deadline else None
+
+    def remaining(self, now: float) -> float | None:
+        """Seconds after which `reason` can be another one with nothing said meanwhile, or None."""
+        if self._deadline is None or self.reason(now) is not None:
+            return None
+        return self._deadline - now
+
+
+async def time_to_go(termination: Termination, *, clock: Callable[[], float] = time.monotonic) -> EndReason:
+    """Returns as soon as it is time to go. `clock` is the one that `sigterm` gets its time from."""
+    changed = asyncio.Event()
+    unsubscribe = termination.changes.subscribe(changed.set)
+    try:
+        while True:
+            changed.clear()
+            now = clock()
+            reason = termination.reason(now)
+            if reason is not None:
+                return reason
+            try:
+                async with asyncio.timeout(termination.remaining(now)):
+                    await changed.wait()
+            except TimeoutError:
+                continue
+    finally:
+        unsubscribe()
+
+
+def pod_grace_period(vmi: bytes) -> float | None:
+    """The seconds that the pod of this VirtualMachineInstance (JSON) has from SIGTERM to SIGKILL.
+
+    None when it does not say, whatever it holds. Source: KubeVirt's virt-controller (facts: kubevirt 1.5).
+    """
+    try:
+        seconds = json.loads(vmi)["spec"]["terminationGracePeriodSeconds"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if type(seconds) is not int or not 0 <= seconds <= MAX_GRACE:
+        return None
+    return seconds + GRACE_PADDING
