@@ -1,0 +1,35 @@
+"""What all tests share. pytest puts this directory on the import path, hence `from support import ...`."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.bus import Bus
+from support.guest_image import assemble
+
+
+@pytest.fixture
+def short_dir() -> Iterator[Path]:
+    """An empty directory whose path leaves room for the 108 bytes of a unix socket's."""
+    path = Path(tempfile.mkdtemp(prefix="vdi-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def guest_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The deterministic guest, see `tests/guest/screen.asm`."""
+    return assemble(tmp_path_factory.mktemp("guest") / "screen.img")
+
+
+@pytest.fixture
+def bus(short_dir: Path) -> Iterator[Bus]:
+    """A private dbus-daemon."""
+    bus = Bus(short_dir)
+    yield bus
+    bus.close()
+
+
+pytest_plugins = ["support.fixtures"]
