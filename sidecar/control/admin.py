@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import structlog
-
 from sidecar.control.admin_commands import (
     LONGEST_REQUEST,
     CommandTable,
@@ -22,8 +20,9 @@ from sidecar.control.admin_commands import (
     result_line,
 )
 from sidecar.errors import SidecarError
+from sidecar.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 MAX_CONNECTIONS = 16
 """Clients at once."""
@@ -93,9 +92,9 @@ class AdminServer:
     async def _speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if _peer_uid(writer) not in (0, os.geteuid()):
-                await self._write(writer, error_line("only the daemon's user and root may manage it"))
+                await self._refuse(reader, writer, "only the daemon's user and root may manage it")
             elif len(self._conversations) > MAX_CONNECTIONS:
-                await self._write(writer, error_line("too many clients manage this daemon already"))
+                await self._refuse(reader, writer, "too many clients manage this daemon already")
             else:
                 await self._answer_requests(reader, writer)
         except* (ConnectionError, TimeoutError) as group:
@@ -110,7 +109,7 @@ class AdminServer:
             except asyncio.IncompleteReadError:
                 return
             except asyncio.LimitOverrunError:
-                await self._write(writer, error_line(f"a request has at most {LONGEST_REQUEST} bytes"))
+                await self._refuse(reader, writer, f"a request has at most {LONGEST_REQUEST} bytes")
                 return
             try:
                 request = self._commands.parse(line)
@@ -140,6 +139,14 @@ class AdminServer:
             writing = group.create_task(write_answers(), name="admin stream")
             await reader.read(1)
             writing.cancel()
+
+    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, error: str) -> None:
+        """Tells the error and reads to the end: a socket closed with unread bytes loses what was told."""
+        await self._write(writer, error_line(error))
+        writer.write_eof()
+        async with asyncio.timeout(self._time_limit):
+            while await reader.read(LONGEST_REQUEST):
+                pass
 
     async def _write(self, writer: asyncio.StreamWriter, line: bytes) -> None:
         writer.write(line)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-import structlog
-
+from sidecar.log import get_logger
 from sidecar.observers import Observers
 from sidecar.session.session import Session, SessionProtocol, Transport
 from sidecar.session.state import (
@@ -20,7 +19,7 @@ from sidecar.session.state import (
     after,
 )
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class SharePolicy(StrEnum):
