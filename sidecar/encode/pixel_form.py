@@ -4,7 +4,7 @@ Canonical pixels are uint32, 0x00RRGGBB, in the machine's own (little-endian) or
 """
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +25,7 @@ class PixelFormError(ValueError):
     """A pixel form that no pixel can be written in."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PixelForm:
     """One client's pixels (RFB section 7.4). Raises PixelFormError when a channel does not fit.
 
@@ -73,12 +73,12 @@ class PixelForm:
         """Bytes of a PIXEL: 1, 2 or 4."""
         return self.bits_per_pixel // 8
 
-    @cached_property
+    @property
     def dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
         """The numpy type of a PIXEL."""
         return np.dtype(f"{'>' if self.big_endian else '<'}u{self.bytes_per_pixel}")
 
-    @cached_property
+    @property
     def is_canonical(self) -> bool:
         """Whether a PIXEL is a canonical pixel as it lies in memory."""
         return (
@@ -92,7 +92,7 @@ class PixelForm:
         """Bytes of a CPIXEL (RFB ZRLE): 3 or those of a PIXEL."""
         return 3 if self._compact_shift is not None else self.bytes_per_pixel
 
-    @cached_property
+    @property
     def has_rgb_tpixel(self) -> bool:
         """Whether a TPIXEL (RFB Tight) is the three bytes red, green, blue; else it is a PIXEL."""
         return self.true_colour and (self.bits_per_pixel, self.depth, self.maxima) == (32, 24, FULL)
@@ -144,7 +144,7 @@ class PixelForm:
             return _three_bytes(canonical, True)
         return self.pixels(np.ascontiguousarray(canonical)).reshape(-1).view(np.uint8)
 
-    @cached_property
+    @property
     def _compact_shift(self) -> int | None:
         """0 or 8: how far the three bytes of a CPIXEL are from the right; None: it has as many as a PIXEL."""
         if not self.true_colour or self.bits_per_pixel != 32 or self.depth > 24:

@@ -1,0 +1,146 @@
+"""Which colours a picture has, found without sorting it."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.screen.surface import RGB_MASK, Pixels
+
+Indices = NDArray[np.unsignedinteger[Any]]
+
+PRESENT: Final = np.uint32(1 << 24)
+"""Set in every entry of a hash table that is taken, so that black is not taken for empty."""
+
+MULTIPLIERS: Final = tuple(
+    np.uint32(multiplier)
+    for multiplier in (
+        0x9E3779B1,
+        0x85EBCA6B,
+        0xC2B2AE35,
+        0x27D4EB2F,
+        0x165667B1,
+        0xD3A2646D,
+        0xFD7046C5,
+        0xB55A4F09,
+        0x7FEB352D,
+        0x846CA68B,
+        0x2C1B3C6D,
+        0x297A2D39,
+    )
+)
+"""Odd numbers whose bits look random: the upper bits of a product with one are a good hash."""
+
+SAMPLES: Final = 1024
+"""How many pixels of a large picture are looked at to see that it has too many colours."""
+
+SAMPLE_STEP: Final = 17
+"""Of a small picture every 17th pixel is looked at; odd, so as not to fall into step with letters."""
+
+DIRECT_COLOURS: Final = 24
+"""Up to so many colours a hash without collisions is found by trying a few."""
+
+DIRECT_PIXELS: Final = 16384
+"""From so many pixels on it is worth the trial."""
+
+
+def starts_of_runs(pixels: Pixels, line: int) -> NDArray[np.intp]:
+    """Where the runs of equal pixels begin in `pixels` (any contiguous shape); none crosses a `line`'s end."""
+    flat = pixels.reshape(-1)
+    begins = np.empty(flat.size, np.bool_)
+    begins[0] = True
+    np.not_equal(flat[1:], flat[:-1], out=begins[1:])
+    begins.reshape(-1, line)[:, 0] = True
+    return np.flatnonzero(begins)
+
+
+def distinct(values: Pixels, limit: int) -> tuple[Pixels, NDArray[np.intp]] | None:
+    """The colours in `values` (flat), and for each value the index of its colour; None above `limit` colours.
+
+    Values are scattered into a table at the place that a hash gives; who finds itself there is done, the
+    others (they lost the place to another colour) go on with the next hash. The order of the colours is
+    the same for the same values.
+    """
+    shift = np.uint32(32 - (12 if limit <= 256 else 16))
+    table_size = 1 << 32 - int(shift)
+    colours: list[Pixels] = []
+    count = 0
+    index = np.empty(values.size, np.intp)
+    rest = values | PRESENT
+    places: NDArray[np.intp] | None = None
+    for multiplier in MULTIPLIERS:
+        slots = ((rest * multiplier) >> shift).astype(np.intp)
+        table = np.zeros(table_size, np.uint32)
+        table[slots] = rest
+        taken = np.flatnonzero(table)
+        if count + taken.size > limit:
+            return None
+        numbers = np.empty(table_size, np.intp)
+        numbers[taken] = np.arange(count, count + taken.size)
+        colours.append(table[taken])
+        count += taken.size
+        found = numbers[slots]
+        lost = np.flatnonzero(table[slots] != rest)
+        if places is None:
+            index = found
+            places = lost
+        else:
+            # the losers' entries are put right by a later turn
+            index[places] = found
+            places = places[lost]
+        if not lost.size:
+            return np.concatenate(colours) & RGB_MASK, index
+        rest = rest[lost]
+    remaining, found = np.unique(rest, return_inverse=True)
+    if count + remaining.size > limit:
+        return None
+    index[places] = found + count
+    return np.concatenate([*colours, remaining]) & RGB_MASK, index
+
+
+def few_colours(pixels: Pixels, limit: int) -> tuple[Pixels, NDArray[np.uint8]] | None:
+    """A palette of at most 256 entries, and `pixels` (flat) as indices of it; None above `limit` colours.
+
+    `limit`: 1..256. The palette may hold entries that no pixel uses.
+    """
+    sample = set(pixels[:: max(pixels.size // SAMPLES | 1, SAMPLE_STEP)].tolist())
+    if len(sample) > limit:
+        return None
+    starts = starts_of_runs(pixels, pixels.size)
+    values = pixels[starts]
+    if len(sample) <= DIRECT_COLOURS and pixels.size >= DIRECT_PIXELS:
+        direct = _direct_palette(np.array(sorted(sample), np.uint32))
+        if direct is not None:
+            palette, multiplier, shift = direct
+            if bool((palette.take(_hashes(values, multiplier, shift)) == values).all()):
+                return palette, _hashes(pixels, multiplier, shift).astype(np.uint8)
+    found = distinct(values, limit)
+    if found is None:
+        return None
+    colours, index = found
+    lengths = np.diff(starts, append=pixels.size)
+    return colours, np.repeat(index.astype(np.uint8), lengths)
+
+
+def _hashes(values: Pixels, multiplier: np.uint32, shift: np.uint32) -> Pixels:
+    hashes = values * multiplier
+    hashes >>= shift
+    return hashes
+
+
+def _direct_palette(colours: Pixels) -> tuple[Pixels, np.uint32, np.uint32] | None:
+    """A palette with gaps in which each colour stands where its hash says, with multiplier and shift.
+
+    With it indices are computed, not looked up.
+    """
+    products = colours * np.array(MULTIPLIERS)[:, np.newaxis]
+    for bits in range(max((colours.size - 1).bit_length(), 1), 9):
+        shift = np.uint32(32 - bits)
+        places = np.sort(products >> shift, axis=1)
+        perfect = (places[:, 1:] != places[:, :-1]).all(axis=1)
+        best = int(perfect.argmax())
+        if perfect[best]:
+            palette = np.zeros(1 << bits, np.uint32)
+            palette[products[best] >> shift] = colours
+            return palette, MULTIPLIERS[best], shift
+    return None
