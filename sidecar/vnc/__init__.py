@@ -1,0 +1,1 @@
+"""The RFB (VNC) frontend: a protocol core without input or output, and its asyncio server."""
