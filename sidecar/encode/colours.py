@@ -45,13 +45,21 @@ DIRECT_PIXELS: Final = 16384
 
 
 def starts_of_runs(pixels: Pixels, line: int) -> NDArray[np.intp]:
-    """Where the runs of equal pixels begin in `pixels` (any contiguous shape); none crosses a `line`'s end."""
+    """Where runs of equal pixels begin in `pixels` (contiguous, any shape); each ends with its `line`."""
     flat = pixels.reshape(-1)
     begins = np.empty(flat.size, np.bool_)
     begins[0] = True
     np.not_equal(flat[1:], flat[:-1], out=begins[1:])
     begins.reshape(-1, line)[:, 0] = True
     return np.flatnonzero(begins)
+
+
+def lengths_of_runs(starts: NDArray[np.intp], end: int) -> NDArray[np.intp]:
+    """How long the runs are that begin at `starts`; the last one lasts until `end`."""
+    lengths = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
+    lengths[-1] = end - starts[-1]
+    return lengths
 
 
 def distinct(values: Pixels, limit: int) -> tuple[Pixels, NDArray[np.intp]] | None:
@@ -118,7 +126,7 @@ def few_colours(pixels: Pixels, limit: int) -> tuple[Pixels, NDArray[np.uint8]] 
     if found is None:
         return None
     colours, index = found
-    lengths = np.diff(starts, append=pixels.size)
+    lengths = lengths_of_runs(starts, pixels.size)
     return colours, np.repeat(index.astype(np.uint8), lengths)
 
 

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Data = bytes | bytearray | NDArray[Any]
@@ -11,7 +12,8 @@ Data = bytes | bytearray | NDArray[Any]
 
 def _with_zlib(data: Data, effort: int) -> bytes:
     compressor = zlib.compressobj(max(effort, 1), zlib.DEFLATED, -zlib.MAX_WBITS)
-    return compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    buffer = data.data if isinstance(data, np.ndarray) else data
+    return compressor.compress(buffer) + compressor.flush(zlib.Z_SYNC_FLUSH)
 
 
 def _find() -> Callable[[Data, int], bytes]:
