@@ -1,0 +1,163 @@
+"""`vdi-sidecar serve`, `hook` and `demo`."""
+
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any, get_args
+
+import click
+
+from sidecar.cli.setting import MEBIBYTES, SECONDS, SettingsCommand, setting
+from sidecar.cli.shared import FILE, daemon_settings, given, only_the_first, option_values
+from sidecar.config.options import (
+    DaemonOptions,
+    DemoGuest,
+    DemoOptions,
+    GraphicsName,
+    HookOptions,
+    ServeOptions,
+)
+from sidecar.log import configure
+
+ATTACH = ("dbus_address", "p2p_fd", "qmp")
+
+
+@click.command(
+    cls=SettingsCommand,
+    short_help="Attach to a running QEMU and serve its screen.",
+    epilog="""\b
+Examples:
+  vdi-sidecar serve --qmp /run/vm/qmp.sock
+  vdi-sidecar serve --dbus-address unix:path=/run/vm/bus --vnc :5900 --password-file /etc/vnc.password
+  vdi-sidecar serve --qmp qmp.sock --vnc unix:/run/vm/vnc --web 127.0.0.1:6080
+
+Every setting can also stand in the file of --config (max-sessions = 8) and in the environment
+(VDI_SIDECAR_MAX_SESSIONS=8). QEMU needs `-display dbus,p2p=on` for --qmp, `-display dbus,addr=ADDRESS` for
+--dbus-address.""",
+)
+@setting(
+    "--dbus-address",
+    section="Where the machine is",
+    metavar="ADDRESS",
+    show_default="$DBUS_SESSION_BUS_ADDRESS",
+    help="The bus that QEMU is on.",
+)
+@setting("--bus-name", section="Where the machine is", metavar="NAME", help="QEMU's name on that bus.")
+@setting(
+    "--qmp",
+    section="Where the machine is",
+    type=FILE,
+    metavar="SOCKET",
+    help="QEMU's QMP socket; a connection is handed over by it.",
+)
+@setting(
+    "--p2p-fd",
+    section="Where the machine is",
+    type=int,
+    metavar="FD",
+    help="An inherited descriptor of a connection to QEMU.",
+)
+@daemon_settings
+@click.pass_context
+def serve(ctx: click.Context, /, **values: Any) -> None:
+    """Attach to QEMU's D-Bus display and serve the screen to many viewers.
+
+    Waits for QEMU to appear, and attaches again when it is back after a restart; viewers stay connected.
+    """
+    only_the_first(ctx, values, ATTACH)
+    if not any(given(ctx, name) for name in ATTACH):
+        # where QEMU's own `-display dbus` goes
+        values["dbus_address"] = os.environ.get("DBUS_SESSION_BUS_ADDRESS") or None
+    options = ServeOptions(**option_values(ctx, values))
+
+    def entry() -> Coroutine[Any, Any, None]:
+        from sidecar.daemon import serve  # noqa: PLC0415 - heavy: only when it runs
+
+        return serve(options)
+
+    _run(options, entry)
+
+
+@click.command(
+    cls=SettingsCommand,
+    short_help="Be a KubeVirt hook sidecar, and serve the machine's screen.",
+    epilog="""\b
+Example, as KubeVirt runs it:
+  vdi-sidecar hook --vnc :5900 --password-file /secrets/password
+
+Every setting can also stand in the file of --config and in the environment
+(VDI_SIDECAR_GRAPHICS=keep-vnc).""",
+)
+@setting("--hook-dir", section="KubeVirt", type=FILE, metavar="DIR", help="Where the hook socket is put.")
+@setting(
+    "--graphics",
+    section="KubeVirt",
+    type=click.Choice(get_args(GraphicsName)),
+    help="How the domain gets its D-Bus display; by default the annotation vdi-sidecar/graphics decides, "
+    "then replace.",
+)
+@setting(
+    "--dbus-address",
+    section="KubeVirt",
+    metavar="ADDRESS",
+    help="The bus address to write into the domain; by default worked out from CONTAINER_NAME.",
+)
+@setting(
+    "--grace",
+    section="KubeVirt",
+    type=SECONDS,
+    metavar="TIME",
+    show_default="60s",
+    help="How long a running machine keeps its viewers after SIGTERM.",
+)
+@daemon_settings
+@click.pass_context
+def hook(ctx: click.Context, /, **values: Any) -> None:
+    """Answer virt-launcher's hooks, give QEMU a private bus, and serve the screen to many viewers."""
+    options = HookOptions(**option_values(ctx, values))
+
+    def entry() -> Coroutine[Any, Any, None]:
+        from sidecar.daemon import hook  # noqa: PLC0415 - heavy: only when it runs
+
+        return hook(options)
+
+    _run(options, entry)
+
+
+@click.command(
+    cls=SettingsCommand,
+    short_help="Start a guest on this machine and serve it: the quickest way to see it all.",
+    epilog="""\b
+Examples:
+  vdi-sidecar demo
+  vdi-sidecar demo --guest box --web 127.0.0.1:6080
+
+Ctrl-C ends it and leaves nothing behind.""",
+)
+@setting(
+    "--guest",
+    section="Guest",
+    type=click.Choice(get_args(DemoGuest)),
+    help="debian: Debian's graphical installer; box: a tiny test picture. By default the best that is there.",
+)
+@setting("--memory", section="Guest", type=MEBIBYTES, metavar="SIZE", help="The guest's memory, in MiB.")
+@setting("--headless", section="Guest", is_flag=True, help="Show no live table of sessions.")
+@daemon_settings
+@click.pass_context
+def demo(ctx: click.Context, /, **values: Any) -> None:
+    """Start a private bus and a QEMU guest, serve it on loopback, and say where and how to connect."""
+    options = DemoOptions(next_port=not given(ctx, "vnc"), **option_values(ctx, values))
+
+    def entry() -> Coroutine[Any, Any, None]:
+        from sidecar.demo import run  # noqa: PLC0415 - heavy: only when it runs
+
+        return run(options)
+
+    _run(options, entry)
+
+
+def _run(options: DaemonOptions, entry: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs the daemon's coroutine to its end."""
+    import uvloop  # noqa: PLC0415 - heavy: only when it runs
+
+    configure(options.log_level, as_json=options.log_json)
+    uvloop.run(entry())

@@ -1,0 +1,223 @@
+"""Settings that several commands have, and what is made of them."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import click
+from click.core import ParameterSource
+
+from sidecar.cli.config_file import read_settings
+from sidecar.cli.setting import LISTEN_ADDRESS, NO_ADDRESS, SECONDS, TCP_ADDRESS, setting
+from sidecar.config.options import AuthName, LogLevel, ShareName
+from sidecar.config.run_directory import default_run_directory
+from sidecar.errors import UsageError
+
+T = TypeVar("T")
+
+FILE = click.Path(path_type=Path)
+
+RANKS = (
+    ParameterSource.COMMANDLINE,
+    ParameterSource.ENVIRONMENT,
+    ParameterSource.DEFAULT_MAP,
+    ParameterSource.DEFAULT,
+)
+"""What goes before what."""
+
+
+def _load_config(ctx: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None:
+        name = str(ctx.command.name)
+        root = ctx.find_root().command
+        commands = root.commands if isinstance(root, click.Group) else {name: ctx.command}
+        ctx.default_map = read_settings(path, name, commands)
+    return path
+
+
+def _run_dir(_ctx: click.Context, _parameter: click.Parameter, path: Path | None) -> Path:
+    return path.absolute() if path else default_run_directory(os.environ, os.geteuid())
+
+
+def _all(decorators: Iterable[Callable[[Any], Any]], command: T) -> T:
+    # the last one applied comes first in the help
+    return reduce(lambda decorated, decorate: decorate(decorated), reversed(list(decorators)), command)
+
+
+def running_daemon_settings(command: T) -> T:
+    """Settings of the commands that talk to a running daemon, and of the daemon: --config and --run-dir."""
+    return _all(
+        (
+            setting(
+                "--run-dir",
+                section="Daemon",
+                type=FILE,
+                callback=_run_dir,
+                show_default="$XDG_RUNTIME_DIR/vdi-sidecar",
+                help="Directory of the daemon's admin socket; it tells daemons apart.",
+            ),
+            setting(
+                "--config",
+                section="Daemon",
+                type=FILE,
+                is_eager=True,
+                expose_value=False,
+                callback=_load_config,
+                help="TOML file with settings; the environment and the command line go before it.",
+            ),
+        ),
+        command,
+    )
+
+
+def daemon_settings(command: T) -> T:
+    """Settings that `serve`, `hook` and `demo` have in common."""
+    return _all((*LISTEN_SETTINGS, *SESSION_SETTINGS, running_daemon_settings, *LOG_SETTINGS), command)
+
+
+LISTEN_SETTINGS: tuple[Callable[[Any], Any], ...] = (
+    setting(
+        "--vnc",
+        section="Listen",
+        type=LISTEN_ADDRESS,
+        multiple=True,
+        metavar="ADDRESS",
+        help="Serve VNC on HOST:PORT, [IPV6]:PORT, :PORT (every interface) or unix:PATH; may be repeated. "
+        "`none`: no VNC.",
+    ),
+    setting(
+        "--web",
+        section="Listen",
+        type=TCP_ADDRESS,
+        metavar="HOST:PORT",
+        help="Serve WebSocket at /websockify, as noVNC wants it.",
+    ),
+    setting(
+        "--tls-dir",
+        section="Listen",
+        type=FILE,
+        metavar="DIR",
+        help="Offer TLS with tls.crt and tls.key from DIR.",
+    ),
+    setting(
+        "--insecure",
+        section="Listen",
+        is_flag=True,
+        help="Allow to be reached from outside without authentication.",
+    ),
+)
+
+SESSION_SETTINGS: tuple[Callable[[Any], Any], ...] = (
+    setting(
+        "--auth",
+        section="Sessions",
+        type=click.Choice(get_args(AuthName)),
+        help="How viewers prove who they are; --password-file alone means password.",
+    ),
+    setting(
+        "--password-file",
+        section="Sessions",
+        type=FILE,
+        metavar="PATH",
+        help="File that holds the password, such as a mounted secret; read again at every login.",
+    ),
+    setting(
+        "--auth-timeout",
+        section="Sessions",
+        type=SECONDS,
+        metavar="TIME",
+        show_default="30s",
+        help="Time for a connection to log in.",
+    ),
+    setting(
+        "--share",
+        section="Sessions",
+        type=click.Choice(get_args(ShareName)),
+        help="shared: everybody may watch; exclusive: a newcomer takes over; single: a second is refused. "
+        "What the viewer asks for does not matter.",
+    ),
+    setting(
+        "--max-sessions",
+        section="Sessions",
+        type=int,
+        metavar="N",
+        help="Sessions at once, at most.",
+    ),
+    setting(
+        "--view-only",
+        section="Sessions",
+        is_flag=True,
+        help="Ignore keys, pointer and clipboard of every session.",
+    ),
+    setting(
+        "--allow-power",
+        section="Sessions",
+        is_flag=True,
+        help="Let viewers shut down and reset the machine (xvp).",
+    ),
+    setting(
+        "--name",
+        section="Sessions",
+        metavar="TEXT",
+        help="The machine's name for viewers; by default the guest's own.",
+    ),
+    setting(
+        "--keyboard-layout",
+        section="Sessions",
+        metavar="LAYOUT",
+        help="The guest's layout, for viewers that do not send key codes: en-us, de, fr ...",
+    ),
+)
+
+LOG_SETTINGS: tuple[Callable[[Any], Any], ...] = (
+    setting(
+        "--log-level",
+        section="Daemon",
+        type=click.Choice(get_args(LogLevel)),
+        help="What is logged to stderr.",
+    ),
+    setting("--log-json", section="Daemon", is_flag=True, help="Log one JSON object a line."),
+)
+
+
+def rank(ctx: click.Context, name: str) -> int:
+    """Where the value of a parameter comes from: an index into RANKS, the lowest goes first."""
+    source = ctx.get_parameter_source(name)
+    return RANKS.index(source) if source in RANKS else len(RANKS)
+
+
+def given(ctx: click.Context, name: str) -> bool:
+    """Whether somebody has said something about a parameter."""
+    return rank(ctx, name) < RANKS.index(ParameterSource.DEFAULT)
+
+
+def only_the_first(ctx: click.Context, values: dict[str, Any], names: Iterable[str]) -> None:
+    """Of settings that exclude each other, takes back those that one of a higher rank overrules."""
+    said = {name: rank(ctx, name) for name in names if given(ctx, name)}
+    for name, its_rank in said.items():
+        if its_rank > min(said.values()):
+            values[name] = None
+
+
+def option_values(ctx: click.Context, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a daemon's command as its option class wants them. Raises UsageError."""
+    made = dict(values)
+    made["vnc"] = _vnc_addresses(made["vnc"])
+    if made["password_file"] is not None:
+        if not given(ctx, "auth") or rank(ctx, "auth") > rank(ctx, "password_file"):
+            made["auth"] = "password"
+        elif made["auth"] == "none" and rank(ctx, "auth") < rank(ctx, "password_file"):
+            made["password_file"] = None
+        else:
+            made["password_file"] = made["password_file"].absolute()
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def _vnc_addresses(addresses: tuple[Any, ...]) -> tuple[Any, ...]:
+    if NO_ADDRESS not in addresses:
+        return addresses
+    if len(addresses) > 1:
+        raise UsageError("--vnc none stands alone")
+    return ()
