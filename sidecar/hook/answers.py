@@ -1,5 +1,7 @@
 """How a call that cannot be answered is refused: a code, one line for the caller and one for the log."""
 
+from pathlib import Path
+from traceback import extract_tb
 from typing import NoReturn, TypeAlias
 
 import grpc
@@ -30,6 +32,7 @@ async def refuse(context: Context, code: grpc.StatusCode, details: str, *, call:
 async def fail(context: Context, error: Exception, *, call: str) -> NoReturn:
     """Ends the call with INTERNAL: a fault of this program."""
     reason = f"{type(error).__name__}: {one_line(error)}"
-    log.error("call failed", call=call, reason=reason)
-    log.debug("call failed here", call=call, exc_info=error)
+    # no rendered traceback: it may show local variables, and a VMI can hold secrets (cloud-init)
+    where = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
+    log.error("call failed", call=call, reason=reason, where=where)
     await context.abort(grpc.StatusCode.INTERNAL, f"the sidecar failed in {call} ({reason})")

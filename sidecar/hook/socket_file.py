@@ -54,8 +54,8 @@ class SocketFile:
             self._directory.mkdir(mode=0o700)
         except OSError as error:
             raise HookSocketError(
-                f"cannot put the hook socket at {self.path}: {error.strerror}; make its folder writable for "
-                f"user {os.getuid()}"
+                f"cannot use the hook folder {self.path.parent}: {error.strerror}; name one in which "
+                f"user {os.getuid()} may write"
             ) from error
 
     def publish(self) -> None:

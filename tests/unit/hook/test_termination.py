@@ -1,0 +1,149 @@
+import asyncio
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.guest import GuestState
+from sidecar.hook.termination import EndReason, Termination, pod_grace_period, time_to_go
+
+ATTACHED, LOST, WAITING = GuestState.ATTACHED, GuestState.LOST, GuestState.WAITING
+
+
+@pytest.fixture
+def termination() -> Termination:
+    return Termination(grace=60.0, margin=5.0)
+
+
+def test_without_being_asked_it_stays(termination: Termination) -> None:
+    for state in (WAITING, ATTACHED, LOST, ATTACHED):
+        termination.guest_changed(state)
+        assert termination.reason(1e9) is None
+        assert termination.remaining(1e9) is None
+
+
+@pytest.mark.parametrize("state", [WAITING, ATTACHED, LOST])
+def test_shutdown_ends_it_at_once_whatever_the_guest_does(
+    termination: Termination, state: GuestState
+) -> None:
+    termination.guest_changed(state)
+    termination.shutdown_answered()
+    assert termination.reason(0.0) is EndReason.SHUTDOWN_CALLED
+
+
+def test_sigterm_ends_it_at_once_when_no_guest_was_ever_seen(termination: Termination) -> None:
+    termination.sigterm(100.0)
+    assert termination.reason(100.0) is EndReason.GUEST_GONE
+
+
+def test_sigterm_after_the_guest_has_gone_ends_it_at_once(termination: Termination) -> None:
+    termination.guest_changed(ATTACHED)
+    termination.guest_changed(LOST)
+    termination.sigterm(100.0)
+    assert termination.reason(100.0) is EndReason.GUEST_GONE
+
+
+def test_sigterm_waits_for_an_attached_guest_until_the_grace_period_is_nearly_over(
+    termination: Termination,
+) -> None:
+    termination.guest_changed(ATTACHED)
+    termination.sigterm(100.0)
+    assert termination.reason(154.9) is None
+    assert termination.remaining(120.0) == 35.0
+    assert termination.reason(155.0) is EndReason.GRACE_OVER
+    assert termination.remaining(155.0) is None
+
+
+def test_sigterm_waits_no_longer_than_for_the_guest_to_go(termination: Termination) -> None:
+    termination.guest_changed(ATTACHED)
+    termination.sigterm(100.0)
+    termination.guest_changed(LOST)
+    assert termination.reason(101.0) is EndReason.GUEST_GONE
+
+
+def test_shutdown_during_the_grace_period_ends_it(termination: Termination) -> None:
+    termination.guest_changed(ATTACHED)
+    termination.sigterm(100.0)
+    termination.shutdown_answered()
+    assert termination.reason(101.0) is EndReason.SHUTDOWN_CALLED
+
+
+def test_a_second_sigterm_neither_hurries_nor_delays_it(termination: Termination) -> None:
+    termination.guest_changed(ATTACHED)
+    termination.sigterm(100.0)
+    termination.sigterm(150.0)
+    assert termination.reason(154.0) is None
+    assert termination.reason(155.0) is EndReason.GRACE_OVER
+
+
+def test_a_short_grace_period_keeps_half_of_it_for_letting_go() -> None:
+    termination = Termination(grace=4.0, margin=5.0)
+    termination.guest_changed(ATTACHED)
+    termination.sigterm(0.0)
+    assert termination.remaining(0.0) == 2.0
+
+
+async def test_time_to_go_comes_with_the_guests_end(termination: Termination) -> None:
+    termination.guest_changed(ATTACHED)
+    going = asyncio.create_task(time_to_go(termination, clock=lambda: 100.0))
+    await asyncio.sleep(0)
+    termination.sigterm(100.0)
+    await asyncio.sleep(0)
+    assert not going.done()
+    termination.guest_changed(LOST)
+    assert await going is EndReason.GUEST_GONE
+    assert len(termination.changes) == 0
+
+
+async def test_time_to_go_comes_with_the_end_of_the_grace_period() -> None:
+    termination = Termination(grace=0.02, margin=0.0)
+    termination.guest_changed(ATTACHED)
+    loop = asyncio.get_running_loop()
+    termination.sigterm(loop.time())
+    assert await time_to_go(termination, clock=loop.time) is EndReason.GRACE_OVER
+
+
+async def test_nobody_listens_after_waiting_was_given_up(termination: Termination) -> None:
+    going = asyncio.create_task(time_to_go(termination))
+    await asyncio.sleep(0)
+    assert len(termination.changes) == 1
+    going.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await going
+    assert len(termination.changes) == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "seconds"),
+    [
+        ({"terminationGracePeriodSeconds": 0}, 30.0),
+        ({"terminationGracePeriodSeconds": 180}, 210.0),
+        ({"terminationGracePeriodSeconds": None}, None),
+        ({"terminationGracePeriodSeconds": -1}, None),
+        ({"terminationGracePeriodSeconds": True}, None),
+        ({"terminationGracePeriodSeconds": "180"}, None),
+        ({"terminationGracePeriodSeconds": 10**30}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_the_pod_has_the_vms_grace_period_and_the_padding(spec: object, seconds: float | None) -> None:
+    assert pod_grace_period(json.dumps({"spec": spec}).encode()) == seconds
+
+
+@pytest.mark.parametrize("vmi", [b"", b"null", b"[]", b"\xff", b"[" * 200_000, b'{"spec":[]}', b'"spec"'])
+def test_what_is_no_vmi_says_nothing_of_a_grace_period(vmi: bytes) -> None:
+    assert pod_grace_period(vmi) is None
+
+
+@given(st.binary())
+def test_any_bytes_are_read_without_an_error(vmi: bytes) -> None:
+    assert pod_grace_period(vmi) is None
+
+
+def test_deciding_does_not_load_grpc() -> None:
+    program = "import sidecar.hook.termination, sys; sys.exit('grpc' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
