@@ -6,10 +6,11 @@ from typing import NoReturn, TypeAlias
 
 import grpc
 import grpc.aio
-import structlog
 from google.protobuf.message import Message
 
-log = structlog.get_logger()
+from sidecar.log import get_logger
+
+log = get_logger(__name__)
 
 Context: TypeAlias = grpc.aio.ServicerContext[Message, Message]
 

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import grpc
-import structlog
 
 from sidecar.errors import SidecarError
 from sidecar.hook.answers import Context, fail, one_line, refuse
@@ -22,8 +21,9 @@ from sidecar.hook.api.callbacks_v1alpha1_pb2_grpc import CallbacksServicer as Ca
 from sidecar.hook.api.callbacks_v1alpha2_pb2_grpc import CallbacksServicer as CallbacksV1alpha2Servicer
 from sidecar.hook.api.callbacks_v1alpha3_pb2_grpc import CallbacksServicer as CallbacksV1alpha3Servicer
 from sidecar.hook.api.info_pb2_grpc import InfoServicer
+from sidecar.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 DefineDomain: TypeAlias = Callable[[bytes, bytes], Awaitable[bytes]]
 """Domain XML and VMI (JSON) in, domain XML out. Its SidecarError is told to virt-launcher."""

@@ -8,7 +8,6 @@ from typing import Self
 
 import grpc
 import grpc.aio
-import structlog
 
 from sidecar.hook.api.callbacks_v1alpha1_pb2_grpc import (
     add_CallbacksServicer_to_server as add_callbacks_v1alpha1,
@@ -35,8 +34,9 @@ from sidecar.hook.callbacks import (
 )
 from sidecar.hook.session_status import SessionStatusService, StatusSource
 from sidecar.hook.socket_file import HookSocketError, SocketFile
+from sidecar.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 SOCKET_NAME = "vdi-sidecar.sock"
 """The basename: virt-launcher tells sockets apart by it alone (facts: kubevirt 1.1)."""

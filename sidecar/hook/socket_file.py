@@ -6,11 +6,10 @@ import socket
 import stat
 from pathlib import Path
 
-import structlog
-
 from sidecar.errors import SidecarError
+from sidecar.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 MAX_PATH = 107
 """Bytes; sun_path of unix(7) without its final zero."""

@@ -5,6 +5,8 @@ import contextlib
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -169,6 +171,38 @@ HOSTILE = {
     + b"\x00\x00\x10\x01\x05\x00\x00\x00\x01"
     + b"\xfe" * 16,
 }
+
+
+A_DAEMON_THAT_STARTS_A_PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+import uvloop
+from sidecar.hook.server import HookServer
+from sidecar.observers import Observers
+
+class Nothing:
+    changes = Observers()
+    def status(self):
+        return {}
+
+async def define_domain(domain, vmi):
+    return domain
+
+async def main():
+    async with HookServer(Path(sys.argv[1]), define_domain=define_domain, status=Nothing()):
+        for _ in range(5):
+            program = await asyncio.create_subprocess_exec("/bin/true")
+            await program.wait()
+
+uvloop.run(main())
+"""
+
+
+def test_under_uvloop_starting_a_program_says_nothing(socket_path: Path) -> None:
+    # uvloop forks, and gRPC's own handlers of that would complain about its threads
+    daemon = [sys.executable, "-c", A_DAEMON_THAT_STARTS_A_PROGRAM, str(socket_path)]
+    result = subprocess.run(daemon, capture_output=True, text=True, check=False, timeout=60)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("garbage", HOSTILE.values(), ids=HOSTILE.keys())
