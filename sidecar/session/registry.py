@@ -104,6 +104,19 @@ class Registry:
         self.changed()
         return session
 
+    def would_refuse(self) -> EndReason | None:
+        """Why a session would not be initialized now, for protocols that must say so before they do it."""
+        if self._closed:
+            return EndReason.SHUTDOWN
+        if self.policy.share is SharePolicy.SINGLE and self._initialized:
+            return EndReason.OCCUPIED
+        if (
+            self.policy.share is not SharePolicy.EXCLUSIVE
+            and len(self._initialized) >= self.policy.max_sessions
+        ):
+            return EndReason.FULL
+        return None
+
     def initialize(
         self,
         session: Session,
@@ -209,16 +222,12 @@ class Registry:
 
     def _make_room(self) -> None:
         """Applies the policy to a newcomer."""
-        if self._closed:
-            raise SessionRefused(EndReason.SHUTDOWN)
-        match self.policy.share:
-            case SharePolicy.SINGLE if self._initialized:
-                raise SessionRefused(EndReason.OCCUPIED)
-            case SharePolicy.EXCLUSIVE:
-                for other in list(self._initialized.values()):
-                    self._end(other, EndReason.REPLACED)
-        if len(self._initialized) >= self.policy.max_sessions:
-            raise SessionRefused(EndReason.FULL)
+        reason = self.would_refuse()
+        if reason is not None:
+            raise SessionRefused(reason)
+        if self.policy.share is SharePolicy.EXCLUSIVE:
+            for other in list(self._initialized.values()):
+                self._end(other, EndReason.REPLACED)
 
     def _oldest_of_the_busiest_address(self) -> Session:
         # the port differs at every connection of one peer

@@ -62,6 +62,7 @@ class EndReason(Enum):
     LOGIN_FAILED = ("login-failed", "the login failed")
     PROTOCOL_ERROR = ("protocol-error", "the other side broke the protocol")
     TOO_SLOW = ("too-slow", "the other side did not read what was sent")
+    SERVER_ERROR = ("server-error", "the server failed; its log says why")
     SHUTDOWN = ("shutdown", "the server is shutting down")
 
     def __init__(self, code: str, text: str) -> None:

@@ -9,18 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from sidecar.encode.form import Form, Segment
 from sidecar.encode.store import SegmentStore
-from sidecar.screen.damage import rectangles
-from sidecar.vnc.messages import update_message
-from sidecar.vnc.wire import Encoding
-
 from sidecar.guest import Console, ConsoleChange
+from sidecar.log import get_logger
 from sidecar.screen.activity import Activity
+from sidecar.screen.damage import clip, rectangles
 from sidecar.screen.rectangle import Rectangle
 from sidecar.screen.surface import Frame, Versions
 from sidecar.vnc.canvas import TileMask, tiles_of
+from sidecar.vnc.messages import update_message
 from sidecar.vnc.receiver import Receiver
+
+log = get_logger(__name__)
 
 GATHER = 0.003
 """Seconds between damage and the tick: QEMU tells one repaint in many small messages."""
@@ -30,9 +32,6 @@ INTERVAL = 0.015
 
 REFINE = 0.1
 """Seconds between looks for lossy tiles that have come to rest."""
-
-STREAMED = frozenset({Encoding.ZLIB, Encoding.ZRLE})
-"""Encodings whose segments make up one zlib stream for each connection."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +56,7 @@ class Broadcast:
         self._receivers: dict[Receiver, None] = {}
         self._tick_handle: asyncio.TimerHandle | None = None
         self._refine_handle: asyncio.TimerHandle | None = None
+        self._encoding: set[asyncio.Task[None]] = set()
         self._last_tick = 0.0
         self._activity = Activity(console.surface.frame, self._loop.time())
         self._activity_frame = console.surface.frame
@@ -72,13 +72,15 @@ class Broadcast:
         self._receivers.pop(receiver, None)
 
     def close(self) -> None:
-        """Ends for good; no timer is left."""
+        """Ends for good; no timer and no task is left."""
         self._unsubscribe()
         self._receivers.clear()
         for handle in (self._tick_handle, self._refine_handle):
             if handle:
                 handle.cancel()
         self._tick_handle = self._refine_handle = None
+        for task in self._encoding:
+            task.cancel()
 
     def wake(self) -> None:
         """Has a tick come soon."""
@@ -146,7 +148,7 @@ class Broadcast:
                 continue
             if lossy_bytes == nothing:
                 lossy = None
-            clip = canvas.visible
+            visible = canvas.visible
             key = (
                 exact_bytes,
                 lossy_bytes,
@@ -156,7 +158,7 @@ class Broadcast:
             )
             group = groups.get(key)
             if group is None:
-                group = groups[key] = Group(exact, lossy, clip, receiver.exact, receiver.lossy)
+                group = groups[key] = Group(exact, lossy, visible, receiver.exact, receiver.lossy)
             group.receivers.append(receiver)
             receiver.job = True
             np.copyto(canvas.sent, versions, where=exact if lossy is None else exact | lossy)
@@ -164,37 +166,39 @@ class Broadcast:
 
     def _encode(self, group: Group, frame: Frame, versions: Versions) -> None:
         """Has the group's tiles encoded and delivers them, at once when all of it is in the store."""
-        wanted = [(group.exact, group.exact_form)]
-        if group.lossy is not None and group.lossy_form:
-            wanted.append((group.lossy, group.lossy_form))
-        parts: list[list[Segment]] = []
-        awaited: list[asyncio.Future[list[Segment]]] = []
-        for mask, form in wanted:
+        wanted: list[tuple[list[Rectangle], Form]] = []
+        for mask, form in ((group.exact, group.exact_form), (group.lossy, group.lossy_form)):
+            if mask is None or form is None:
+                continue
             areas = rectangles(mask, frame)
             if group.clip != frame.bounds:
-                areas = [area for area in (area.intersect(group.clip) for area in areas) if area.area]
-            if not areas:
-                continue
-            result = self._store.segments(self._console.index, frame, versions, areas, form)
-            if isinstance(result, list):
-                parts.append(result)
-            else:
-                awaited.append(result)
-        if not awaited:
-            self._deliver(group, frame, [segment for part in parts for segment in part])
+                areas = clip(areas, group.clip)
+            wanted.append((areas, form))
+        segments: list[Segment] = []
+        for areas, form in wanted:
+            found = self._store.at_hand(self._console.index, versions, areas, form)
+            if found is None:
+                task = self._loop.create_task(self._encode_late(group, frame, versions, wanted))
+                self._encoding.add(task)
+                task.add_done_callback(self._encoding.discard)
+                return
+            segments += found
+        self._deliver(group, frame, segments)
+
+    async def _encode_late(
+        self, group: Group, frame: Frame, versions: Versions, wanted: list[tuple[list[Rectangle], Form]]
+    ) -> None:
+        segments: list[Segment] = []
+        try:
+            for areas, form in wanted:
+                segments += await self._store.segments(self._console.index, frame, versions, areas, form)
+        except Exception as error:
+            # a fault of an encoder: those who wait for its bytes cannot go on, everybody else can
+            log.exception("encoding failed", console=self._console.index)
+            for receiver in group.receivers:
+                receiver.fail(error)
             return
-
-        def done(all_parts: "asyncio.Future[list[list[Segment]]]") -> None:
-            if all_parts.cancelled():
-                return
-            if (error := all_parts.exception()) is not None:
-                for receiver in group.receivers:
-                    receiver.fail(error)
-                return
-            late = all_parts.result()
-            self._deliver(group, frame, [segment for part in (*parts, *late) for segment in part])
-
-        asyncio.gather(*awaited).add_done_callback(done)
+        self._deliver(group, frame, segments)
 
     def _deliver(self, group: Group, frame: Frame, segments: list[Segment]) -> None:
         now = self._loop.time()
@@ -221,7 +225,7 @@ class Broadcast:
                 for area in lossy:
                     canvas.lossy[tiles_of(area)] = True
             receiver.update(message(receiver.stream_begun), now)
-            if group.exact_form.encoding in STREAMED:
+            if group.exact_form.encoding.is_streamed:
                 receiver.stream_begun = True
 
 

@@ -58,7 +58,7 @@ class Canvas:
 
     def dirty(self, versions: Versions, area: Rectangle) -> TileMask:
         """The tiles touching `area` whose version the client does not have."""
-        mask = versions != self.sent
+        mask: TileMask = versions != self.sent
         visible = area.intersect(self.visible)
         if visible != self.frame.bounds:
             inside = np.zeros_like(mask)

@@ -123,11 +123,10 @@ class ServerConnection:
         self._close()
 
     def refuse(self, text: str) -> None:
-        """Turns the client away as soon as the protocol has a place to say so, and at the latest then closes.
+        """Turns the client away as soon as the protocol has a place to say so; then `stage` is CLOSED.
 
-        Go on reading until `stage` is CLOSED (with a time limit, as always in the handshake): a reason fits
-        in place of the security types and in the SecurityResult only. `receive` raises RemoteError (REFUSED)
-        when it comes to that. After the SecurityResult it closes at once without a word.
+        A reason fits in place of the security types and into the SecurityResult. Until then go on reading,
+        with a time limit as always in the handshake. Later than that it closes at once, without a word.
         """
         if self._stage is Stage.CLOSED:
             return
@@ -148,11 +147,7 @@ class ServerConnection:
     def _answer(self, *kinds: type[Question]) -> None:
         if not isinstance(self._wanted, kinds):
             raise LocalError(f"The client did not ask for {kinds[0].__name__}.")
-        try:
-            self._resume(b"")
-        except RemoteError:
-            self._close()
-            raise
+        self._resume(b"")
 
     def _take(self, data: bytes) -> None:
         messages = self._messages
@@ -203,7 +198,10 @@ class ServerConnection:
         return event
 
     def _resume(self, data: bytes) -> None:
-        self._wanted = self._conversation.send(data)
+        try:
+            self._wanted = self._conversation.send(data)
+        except StopIteration:
+            self._close()
         if isinstance(self._wanted, StartTls) and self.buffered:
             raise RemoteError(Reason.UNEXPECTED_DATA, "Bytes came in the clear behind the choice of TLS.")
 

@@ -17,9 +17,8 @@ class Reason(Enum):
     """a message of an extension that the client has not announced or that is not offered"""
     MALFORMED = "malformed"
     OVERSIZED = "oversized"
-    AUTHENTICATION_FAILED = "authentication failed"
     REFUSED = "refused"
-    TIMED_OUT = "timed out"
+    """nothing that this server accepts can be offered to such a client"""
     OUT_OF_TURN = "out of turn"
     """this side called a method of the connection at the wrong time"""
 
@@ -38,7 +37,7 @@ class RfbError(Exception):
 
 
 class RemoteError(RfbError):
-    """The peer broke the protocol, failed to prove who it is, or took too long. Its connection ends."""
+    """The peer broke the protocol, or cannot be served. Its connection ends."""
 
 
 class LocalError(RfbError):

@@ -87,15 +87,38 @@ class Handshake:
         """The client waits for no SecurityResult any more."""
 
     def converse(self) -> Conversation:
-        """From ProtocolVersion to ClientInit. Raises RemoteError, after the client was told if it can be."""
+        """From ProtocolVersion to ClientInit; ends early when the client is turned away.
+
+        Raises RemoteError; by then the client was told, where the protocol has a place for it.
+        """
         self._send(PROTOCOL_VERSION)
         self.version = version = self._parse_version((yield len(PROTOCOL_VERSION)))
-        self.security_type = yield from self._choose_security_type(version)
+        offered = self._offered(version)
+        if self.refusal is not None:
+            self._offer_nothing(version, self.refusal)
+            return
+        if not offered:
+            text = "Nothing that this server accepts can be offered to such a viewer."
+            self._offer_nothing(version, text)
+            raise RemoteError(Reason.REFUSED, text)
+        self.security_type = yield from self._choose_security_type(version, offered)
         method = _METHODS.get(self.security_type)
         if method is None:
             self.subtype = yield from vencrypt.negotiate(self._channel)
             method = vencrypt.INNER[self.subtype]
-        yield from self._authenticate(version, method)
+        try:
+            yield from method(self._channel)
+        except RemoteError as error:
+            self.fail(error.text)
+            raise
+        # the older versions know no SecurityResult after None, and so no place for a refusal
+        has_result = self.security_type is not SecurityType.NONE or version is Version.V3_8
+        if self.refusal is not None:
+            if has_result:
+                self.fail(self.refusal)
+            return
+        if has_result:
+            self._send(_U32.pack(SecurityResult.OK))
         self.is_through = True
         shared = (yield 1) != b"\0"
         yield ClientInit(shared)
@@ -118,16 +141,19 @@ class Handshake:
             return Version.V3_8
         return Version.V3_7 if minor == Version.V3_7 else Version.V3_3
 
-    def _choose_security_type(self, version: Version) -> Generator[int | Question, bytes, SecurityType]:
+    def _offered(self, version: Version) -> tuple[SecurityType, ...]:
         offered = self._security.usable_types
         if version is Version.V3_3:
-            offered = tuple(security_type for security_type in offered if security_type in _IN_RFB_3_3)
-        if self.refusal is not None or not offered:
-            refused = self.refusal is not None
-            text = self.refusal or "Nothing that this server accepts can be offered to such a viewer."
-            nothing = _U32.pack(SecurityType.INVALID) if version is Version.V3_3 else b"\0"
-            self._send(nothing + reason_string(text))
-            raise RemoteError(Reason.REFUSED if refused else Reason.UNKNOWN_SECURITY, text)
+            return tuple(security_type for security_type in offered if security_type in _IN_RFB_3_3)
+        return offered
+
+    def _offer_nothing(self, version: Version, text: str) -> None:
+        nothing = _U32.pack(SecurityType.INVALID) if version is Version.V3_3 else b"\0"
+        self._send(nothing + reason_string(text))
+
+    def _choose_security_type(
+        self, version: Version, offered: tuple[SecurityType, ...]
+    ) -> Generator[int | Question, bytes, SecurityType]:
         if version is Version.V3_3:
             self._send(_U32.pack(offered[0]))
             return offered[0]
@@ -138,19 +164,3 @@ class Handshake:
             self.fail(text)
             raise RemoteError(Reason.UNKNOWN_SECURITY, text)
         return SecurityType(choice)
-
-    def _authenticate(self, version: Version, method: Method) -> Conversation:
-        try:
-            yield from method(self._channel)
-        except RemoteError as error:
-            self.fail(error.text)
-            raise
-        if self.security_type is SecurityType.NONE and version is not Version.V3_8:
-            # the older versions have no SecurityResult after None, and so no place for a refusal
-            if self.refusal is not None:
-                raise RemoteError(Reason.REFUSED, self.refusal)
-            return
-        if self.refusal is not None:
-            self.fail(self.refusal)
-            raise RemoteError(Reason.REFUSED, self.refusal)
-        self._send(_U32.pack(SecurityResult.OK))

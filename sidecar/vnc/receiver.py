@@ -4,7 +4,6 @@ from collections.abc import Callable
 from struct import Struct
 
 from sidecar.encode.form import Form
-
 from sidecar.screen.rectangle import Rectangle
 from sidecar.screen.surface import Frame
 from sidecar.vnc.canvas import Canvas
@@ -55,7 +54,6 @@ class Receiver:
         *,
         write: Callable[[bytes], None],
         queued: Callable[[], int],
-        adopt_frame: Callable[[Frame], None],
         fail: Callable[[BaseException], None],
     ) -> None:
         self.canvas = Canvas(frame)
@@ -76,12 +74,16 @@ class Receiver:
         self.updates = 0
         self.write = write
         self.queued = queued
-        self.adopt_frame = adopt_frame
+        self.adopt_frame: Callable[[Frame], None] = self._keep_size
         self.fail = fail
         self._fences_sent = 0
         self._fences_answered = 0
         self._sent_at: dict[int, float] = {}
         self._window = UPDATES_IN_FLIGHT[0]
+
+    def _keep_size(self, frame: Frame) -> None:
+        """What is done about another size until somebody puts a better answer into `adopt_frame`."""
+        self.canvas.adopt(frame, resize=False)
 
     @property
     def area(self) -> Rectangle | None:

@@ -1,0 +1,322 @@
+"""One VNC connection over a transport: reads, asks the server who may come in, and ends."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from sidecar.encode.form import Encoding, Form
+from sidecar.encode.pixel_form import CANONICAL
+from sidecar.log import get_logger
+from sidecar.session.session import Session, Transport
+from sidecar.session.state import EndReason, SessionRefused
+from sidecar.vnc.access import CertificateUnusable, same
+from sidecar.vnc.connection import ServerConnection, Stage
+from sidecar.vnc.desktop import Desktop
+from sidecar.vnc.errors import Reason, RemoteError
+from sidecar.vnc.events import ClientInit, Event, PlainCredentials, StartTls, VncAuthResponse
+from sidecar.vnc.receiver import Receiver
+from sidecar.vnc.security.vnc_auth import response_matches
+
+if TYPE_CHECKING:
+    from sidecar.vnc.server import VncServer
+
+log = get_logger(__name__)
+
+HIGH_WATER = 256 * 1024
+"""Unsent bytes from which on a client is watched for standing still."""
+
+STALLED_CHECK = 10.0
+STALLED_CHECKS = 3
+"""A client whose unsent bytes do not become fewer for so many checks in a row is ended."""
+
+MAX_BACKLOG = 256
+"""Input events that wait for the guest above which nothing more is read from a client."""
+
+BACKLOG_CHECK = 0.02
+
+GOODBYE = 2.0
+"""Seconds for the last bytes to leave before the connection is cut."""
+
+LOGIN_FAILED = "Authentication failed"
+"""The text that QEMU's server gives; some clients show it to their user."""
+
+
+class Viewer(asyncio.Protocol):
+    """The driver of one connection; one is made for each by the server's protocol factory."""
+
+    def __init__(self, server: "VncServer", kind: Transport) -> None:
+        self._server = server
+        self._kind: Transport = kind
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._connection: ServerConnection
+        self._session: Session
+        self._desktop: Desktop | None = None
+        self.gone = asyncio.Event()
+        """Set when the connection is gone."""
+        self._closing = False
+        self._upgrading = False
+        self._early = b""
+        self._login_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._backlog_timer: asyncio.TimerHandle | None = None
+        self._goodbye_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        secure = self._kind == "unix" or self._transport.get_extra_info("sslcontext") is not None
+        self._connection = ServerConnection(
+            self._server.access.security(secure=secure), offered=self._server.offered
+        )
+        try:
+            self._session = self._server.registry.connect(
+                "vnc",
+                self._kind,
+                _address(self._transport),
+                self._transport.get_extra_info("sslcontext") is not None,
+                end=self.end,
+            )
+        except SessionRefused as refusal:
+            log.info("connection refused", cause=refusal.reason.code)
+            self._closing = True
+            self._transport.abort()
+            return
+        self._server.viewers.add(self)
+        self._login_timer = self._loop.call_later(self._server.auth_timeout, self._login_timed_out)
+        if not self._server.access.asks:
+            # without a login there is no later moment at which the protocol could say why not
+            reason = self._server.registry.would_refuse()
+            if reason is not None:
+                self._connection.refuse(reason.text)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Takes bytes of the client."""
+        if self._closing:
+            return
+        self._session.bytes_received += len(data)
+        if self._upgrading:
+            # out of TLS already, while the end of its handshake is on its way to `_start_tls`; reading was
+            # paused before, so nothing of this was sent in the clear
+            self._early += data
+            return
+        self._read(data)
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is sent to."""
+        if self._stall_timer is None and not self._closing:
+            self._watch(self._transport.get_write_buffer_size(), 0)
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._cancel("_stall_timer")
+        if self._desktop is not None:
+            self._desktop.ready()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._finish(EndReason.CLOSED)
+        self._cancel("_goodbye_timer")
+        self._server.viewers.discard(self)
+        self.gone.set()
+
+    def end(self, reason: EndReason) -> None:
+        """Says goodbye as far as the protocol can and closes; what is left after a while is cut off."""
+        if self._closing:
+            return
+        if self._desktop is None:
+            self._connection.refuse(reason.text)
+            self._flush()
+        self._finish(reason)
+        self._goodbye_timer = self._loop.call_later(GOODBYE, self._transport.abort)
+        self._transport.close()
+
+    def shut_down(self) -> None:
+        """Ends because the server does."""
+        self.end(EndReason.SHUTDOWN)
+
+    @property
+    def desktop(self) -> Desktop | None:
+        """What the client sees, once it is initialized."""
+        return self._desktop
+
+    def _read(self, data: bytes) -> None:
+        desktop = self._desktop
+        try:
+            for event in self._connection.receive(data):
+                if desktop is not None:
+                    desktop.handle(event)
+                else:
+                    self._shake_hands(event)
+                    desktop = self._desktop
+                if self._closing:
+                    return
+        except RemoteError as error:
+            self._fail(error)
+            return
+        if self._connection.stage is not Stage.SESSION:
+            self._flush()
+            if self._connection.stage is Stage.CLOSED:
+                self.end(EndReason.LOGIN_FAILED)
+        elif desktop is not None and desktop.console.input_backlog > MAX_BACKLOG:
+            self._transport.pause_reading()
+            self._wait_for_the_guest()
+
+    def _shake_hands(self, event: Event) -> None:
+        match event:
+            case StartTls():
+                self._flush()
+                self._upgrading = True
+                self._transport.pause_reading()
+                self._server.spawn(self._start_tls())
+            case VncAuthResponse():
+                self._judge(lambda password: response_matches(event, password))
+            case PlainCredentials():
+                self._session.user = event.user
+                self._judge(lambda password: same(event.password, password))
+            case ClientInit():
+                self._initialize(event)
+
+    def _judge(self, matches: Callable[[str], bool]) -> None:
+        """Lets the client in if its password is right and there is room; the reason is told only then."""
+        if not self._server.access.password_matches(matches):
+            log.warning("login failed", session=self._session.id, address=self._session.address)
+            self._connection.authentication_failed(LOGIN_FAILED)
+        elif (reason := self._server.registry.would_refuse()) is not None:
+            log.info("login refused", session=self._session.id, cause=reason.code)
+            self._connection.authentication_failed(reason.text)
+        else:
+            self._connection.authenticated()
+
+    def _initialize(self, event: ClientInit) -> None:
+        server, session = self._server, self._session
+        try:
+            server.registry.initialize(
+                session, user=session.user, auth=self._auth_method(), shared=event.shared
+            )
+        except SessionRefused as refusal:
+            log.info("session refused", session=session.id, cause=refusal.reason.code)
+            self.end(refusal.reason)
+            return
+        self._cancel("_login_timer")
+        frame = server.console.surface.frame
+        self._connection.send_server_init(frame.width, frame.height, CANONICAL, server.title)
+        self._flush()
+        receiver = Receiver(
+            frame,
+            Form.of(Encoding.RAW),
+            write=self._write,
+            queued=self._transport.get_write_buffer_size,
+            fail=lambda error: self.end(EndReason.SERVER_ERROR),
+        )
+        self._desktop = server.open_desktop(session, receiver)
+
+    def _auth_method(self) -> str:
+        security_type, subtype = self._connection.security_type, self._connection.subtype
+        chosen = subtype if subtype is not None else security_type
+        return chosen.name.lower().replace("_", "-") if chosen is not None else ""
+
+    async def _start_tls(self) -> None:
+        try:
+            context = self._server.access.tls_context()
+            transport = await self._loop.start_tls(
+                self._transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=self._server.auth_timeout,
+            )
+        except (OSError, EOFError, CertificateUnusable) as error:
+            # ssl.SSLError and time-outs are OSErrors
+            log.info("TLS handshake failed", session=self._session.id, cause=str(error))
+            self._finish(EndReason.LOGIN_FAILED)
+            self._transport.abort()
+            return
+        finally:
+            self._upgrading = False
+        if transport is None or self._closing:
+            self._transport.abort()
+            return
+        self._transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._session.tls = True
+        self._connection.tls_started()
+        early, self._early = self._early, b""
+        self._read(early)
+
+    def _flush(self) -> None:
+        data = self._connection.outgoing()
+        if data:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if not self._closing:
+            self._session.bytes_sent += len(data)
+            self._transport.write(data)
+
+    def _fail(self, error: RemoteError) -> None:
+        self._flush()
+        log.info(
+            "connection ended by a fault of the client",
+            session=self._session.id,
+            cause=error.reason.value,
+            detail=error.text,
+        )
+        refused = error.reason is Reason.REFUSED
+        self.end(EndReason.LOGIN_FAILED if refused else EndReason.PROTOCOL_ERROR)
+
+    def _login_timed_out(self) -> None:
+        self._login_timer = None
+        log.info("login timed out", session=self._session.id, address=self._session.address)
+        self.end(EndReason.LOGIN_TIMEOUT)
+
+    def _watch(self, unsent: int, strikes: int) -> None:
+        self._stall_timer = self._loop.call_later(STALLED_CHECK, self._check_stall, unsent, strikes)
+
+    def _check_stall(self, unsent: int, strikes: int) -> None:
+        now = self._transport.get_write_buffer_size()
+        strikes = strikes + 1 if now >= unsent else 0
+        if strikes < STALLED_CHECKS:
+            self._watch(now, strikes)
+            return
+        self._stall_timer = None
+        log.info("client does not read", session=self._session.id, unsent=now)
+        self._finish(EndReason.TOO_SLOW)
+        self._transport.abort()
+
+    def _wait_for_the_guest(self) -> None:
+        self._backlog_timer = None
+        if self._closing or self._desktop is None:
+            return
+        if self._desktop.console.input_backlog > MAX_BACKLOG // 2:
+            self._backlog_timer = self._loop.call_later(BACKLOG_CHECK, self._wait_for_the_guest)
+        else:
+            self._transport.resume_reading()
+
+    def _finish(self, reason: EndReason) -> None:
+        """Leaves the registry and lets go of everything but the transport; may be repeated."""
+        if self._closing:
+            return
+        self._closing = True
+        for timer in ("_login_timer", "_stall_timer", "_backlog_timer"):
+            self._cancel(timer)
+        if self._desktop is not None:
+            self._desktop.close()
+        self._server.registry.disconnected(self._session, reason)
+
+    def _cancel(self, timer: str) -> None:
+        handle: asyncio.TimerHandle | None = getattr(self, timer)
+        if handle is not None:
+            handle.cancel()
+            setattr(self, timer, None)
+
+
+def _address(transport: asyncio.Transport) -> str:
+    """The peer's address for people; empty for a unix socket."""
+    peer = transport.get_extra_info("peername")
+    if not isinstance(peer, tuple) or len(peer) < 2:
+        return ""
+    host, port = peer[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
