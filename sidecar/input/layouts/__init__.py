@@ -1,0 +1,1 @@
+"""Keyboard layouts as data: which key and which modifiers make a character."""
