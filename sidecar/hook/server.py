@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import grpc
 import grpc.aio
 
+from sidecar.hook.answers import one_line
 from sidecar.hook.api.callbacks_v1alpha1_pb2_grpc import (
     add_CallbacksServicer_to_server as add_callbacks_v1alpha1,
 )
@@ -100,10 +102,12 @@ class HookServer:
             server = self._make_server()
             self._server = server
             try:
-                server.add_insecure_port(f"unix:{self._file.staging}")
+                server.add_insecure_port(f"unix:{quote(str(self._file.staging))}")
                 await server.start()
             except RuntimeError as error:
-                raise HookSocketError(f"cannot listen on {self.socket}: {error}") from error
+                # what follows the semicolon is gRPC's advice to its programmer
+                reason = one_line(error).partition(";")[0]
+                raise HookSocketError(f"cannot listen on {self.socket}: {reason}") from error
             self._file.publish()
         except BaseException:
             await self._leave()

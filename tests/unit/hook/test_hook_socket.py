@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import grpc
 import grpc.aio
@@ -30,7 +31,7 @@ def sockets_that_virt_launcher_sees(folder: Path) -> list[Path]:
 def info_of(path: Path) -> InfoResult:
     """virt-launcher's first call. It gives 2 s to connecting and 1 s to the answer; here 1 s is for both."""
     options = (("grpc.default_authority", "localhost"), ("grpc.use_local_subchannel_pool", 1))
-    with grpc.insecure_channel(f"unix:{path}", options=options) as channel:
+    with grpc.insecure_channel(f"unix:{quote(str(path))}", options=options) as channel:
         return InfoStub(channel).Info(InfoParams(), timeout=1)
 
 
@@ -83,8 +84,11 @@ async def test_the_socket_is_for_our_user_and_group_only(server: HookServer) -> 
     assert stat.S_IMODE(mode) == 0o660
 
 
-async def test_a_missing_folder_is_made(make_server: MakeServer, tmp_path: Path, screens, domains) -> None:
-    path = tmp_path / "hook-sidecar-0" / "vdi-sidecar.sock"
+@pytest.mark.parametrize("folder", ["hook-sidecar-0", "my hooks", "100%25", "Über#1?"])
+async def test_a_missing_folder_is_made_whatever_its_name(
+    folder: str, tmp_path: Path, screens, domains
+) -> None:
+    path = tmp_path / folder / "vdi-sidecar.sock"
     async with HookServer(path, define_domain=domains, status=screens):
         assert (await asyncio.to_thread(info_of, path)).name == "vdi-sidecar"
 
@@ -157,6 +161,19 @@ def test_the_path_that_kubevirt_gives_is_not_too_long() -> None:
     SocketFile(Path("/var/run/kubevirt-hooks/hook-sidecar-10/vdi-sidecar.sock"))
 
 
+def test_the_name_comes_with_publishing_and_goes_with_removing(socket_path: Path) -> None:
+    file = SocketFile(socket_path)
+    file.prepare()
+    with listening(file.staging):
+        assert sockets_that_virt_launcher_sees(socket_path.parent) == []
+        assert stat.S_IMODE(file.staging.parent.stat().st_mode) == 0o700
+        file.publish()
+        assert sockets_that_virt_launcher_sees(socket_path.parent) == [socket_path]
+        file.remove()
+        file.remove()
+    assert list(socket_path.parent.iterdir()) == []
+
+
 HOSTILE = {
     "nothing": b"",
     "zeros": b"\0" * 4096,
@@ -176,6 +193,7 @@ HOSTILE = {
 A_DAEMON_THAT_STARTS_A_PROGRAM = """
 import asyncio, sys
 from pathlib import Path
+from urllib.parse import quote
 import uvloop
 from sidecar.hook.server import HookServer
 from sidecar.observers import Observers
