@@ -31,6 +31,10 @@ MULTIPLIERS: Final = tuple(
 )
 """Odd numbers whose bits look random: the upper bits of a product with one are a good hash."""
 
+SMALL_TABLE: Final = 12
+LARGE_TABLE: Final = 16
+"""Bits of a hash: the larger table, which takes longer to clear, is for many colours."""
+
 SAMPLES: Final = 1024
 """How many pixels of a large picture are looked at to see that it has too many colours."""
 
@@ -69,14 +73,14 @@ def distinct(values: Pixels, limit: int) -> tuple[Pixels, NDArray[np.intp]] | No
     others (they lost the place to another colour) go on with the next hash. The order of the colours is
     the same for the same values.
     """
-    shift = np.uint32(32 - (12 if limit <= 256 else 16))
-    table_size = 1 << 32 - int(shift)
+    bits = SMALL_TABLE
     colours: list[Pixels] = []
     count = 0
     index = np.empty(values.size, np.intp)
     rest = values | PRESENT
     places: NDArray[np.intp] | None = None
     for multiplier in MULTIPLIERS:
+        shift, table_size = np.uint32(32 - bits), 1 << bits
         slots = ((rest * multiplier) >> shift).astype(np.intp)
         table = np.zeros(table_size, np.uint32)
         table[slots] = rest
@@ -98,6 +102,8 @@ def distinct(values: Pixels, limit: int) -> tuple[Pixels, NDArray[np.intp]] | No
             places = places[lost]
         if not lost.size:
             return np.concatenate(colours) & RGB_MASK, index
+        if lost.size * 4 > rest.size:
+            bits = LARGE_TABLE
         rest = rest[lost]
     remaining, found = np.unique(rest, return_inverse=True)
     if count + remaining.size > limit:

@@ -1,7 +1,8 @@
 """ZRLE (RFB section 7.7.9): tiles of 64x64, each solid, packed, run-length encoded or raw; then deflated."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from sidecar.encode.colours import distinct, lengths_of_runs, starts_of_runs
 from sidecar.encode.deflate import deflate
 from sidecar.encode.form import Form
 from sidecar.encode.pixel_form import PixelForm
-from sidecar.encode.tiles import TileGroup, tile_count, tile_groups
+from sidecar.encode.tiles import tile_count, tile_groups
 from sidecar.screen.surface import Pixels
 
 EDGE: Final = 64
@@ -24,8 +25,11 @@ PALETTE_RUNS: Final = 128
 MAX_PACKED: Final = 16
 MAX_PALETTE: Final = 127
 
-NOISE: Final = 0.45
-"""A tile with more runs than this share of its pixels is not searched for colours."""
+SAMPLES: Final = 64
+"""Pixels of a tile that are looked at first."""
+
+NOISE: Final = 32
+"""A tile with more colours than this among them is not searched for a palette."""
 
 MAX_COLOURS: Final = 4096
 """A group of tiles with more colours than this in its runs is not searched further."""
@@ -38,86 +42,106 @@ def encode(pixels: Pixels, form: Form) -> bytes:
 
 def tile_bytes(pixels: Pixels, form: PixelForm) -> bytes:
     """The body before it is deflated: every tile's subencoding and data, row by row."""
-    tiles = [b""] * tile_count(pixels, EDGE)
+    written = [b""] * tile_count(pixels, EDGE)
     for group in tile_groups(pixels, EDGE):
-        busy = []
-        for number, (place, tile) in enumerate(zip(group.places.tolist(), _simple(group, form), strict=True)):
-            if tile is None:
-                busy.append(number)
-            else:
-                tiles[place] = tile
-        if busy:
-            rows, columns = np.divmod(np.array(busy), group.pixels.shape[2])
-            rest = group.pixels[rows, :, columns, :]
-            for number, tile in zip(busy, _coloured(rest, form), strict=True):
-                tiles[group.places[number]] = tile
-    return b"".join(tiles)
+        tiles = np.ascontiguousarray(group.pixels.transpose(0, 2, 1, 3))
+        tiles = tiles.reshape(-1, group.height, group.width)
+        places = group.places.tolist()
+        colours = _sampled_colours(tiles)
+        is_noise = colours > NOISE
+        is_simple = colours <= 2
+        _fill(written, places, tiles, is_simple, partial(_simple, form=form))
+        _fill(written, places, tiles, ~(is_simple | is_noise), partial(_as_palettes, form=form))
+        unwritten = np.array([not written[place] for place in places])
+        _fill(written, places, tiles, unwritten, partial(_raw, form=form))
+    return b"".join(written)
 
 
-def _simple(group: TileGroup, form: PixelForm) -> Iterator[bytes | None]:
-    """Tiles of one or two colours; None for each other."""
-    rows, height, columns, width = group.pixels.shape
-    firsts = group.pixels[:, :1, :, :1]
+def _fill(
+    written: list[bytes],
+    places: list[int],
+    tiles: Pixels,
+    chosen: NDArray[np.bool_],
+    writer: Callable[[Pixels], list[bytes]],
+) -> None:
+    """Has `writer` write the `chosen` ones of `tiles`, each into its place among those `written`."""
+    numbers = np.flatnonzero(chosen)
+    if not numbers.size:
+        return
+    selected = tiles if numbers.size == len(tiles) else tiles[numbers]
+    for number, tile in zip(numbers.tolist(), writer(selected), strict=True):
+        written[places[number]] = tile
+
+
+def _sampled_colours(tiles: Pixels) -> NDArray[np.intp]:
+    """How many colours each tile (count, height, width) has among the samples: at least one, at most all."""
+    count, height, width = tiles.shape
+    area = height * width
+    samples = np.sort(tiles.reshape(count, area)[:, :: area // SAMPLES | 1], axis=1)
+    differ: NDArray[np.bool_] = samples[:, 1:] != samples[:, :-1]
+    counts: NDArray[np.intp] = differ.sum(axis=1)
+    return counts + 1
+
+
+def _raw(tiles: Pixels, form: PixelForm) -> list[bytes]:
+    """Tiles (count, height, width) pixel by pixel."""
+    data = form.cpixels(tiles).tobytes()
+    size = len(data) // len(tiles)
+    return [RAW + data[begin : begin + size] for begin in range(0, len(data), size)]
+
+
+def _simple(tiles: Pixels, form: PixelForm) -> list[bytes]:
+    """Tiles (count, height, width) of one or two colours; those that have more as `_as_palettes` does."""
+    count = len(tiles)
+    firsts = tiles[:, 0, 0]
     # differences from a tile's first pixel: 0, and for two colours one other value
-    differences = group.pixels ^ firsts
-    across = differences.reshape(rows, height, columns * width).max(axis=1)
-    largest = across.reshape(rows, columns, width).max(axis=2)
-    second_bits = _packed_bits(differences != 0)
-    same = second_bits == _packed_bits(differences == largest[:, np.newaxis, :, np.newaxis])
-    is_simple = (same.all(axis=(1, 3)) | (largest == 0)).reshape(-1).tolist()
-    bits = np.ascontiguousarray(second_bits.transpose(0, 2, 1, 3)).tobytes()
-    bits_size = height * -(-width // 8)
-    pairs = np.empty((rows * columns, 2), np.uint32)
-    pairs[:, 0] = firsts.reshape(-1)
-    pairs[:, 1] = pairs[:, 0] ^ largest.reshape(-1)
-    palettes = form.cpixels(pairs).tobytes()
-    size = form.cpixel_size
-    for tile, (simple, two) in enumerate(zip(is_simple, largest.reshape(-1).tolist(), strict=True)):
+    differences = tiles ^ firsts[:, np.newaxis, np.newaxis]
+    largest = differences.reshape(count, -1).max(axis=1)
+    if not largest.any():
+        solid = form.cpixels(firsts).tobytes()
+        size = form.cpixel_size
+        return [SOLID + solid[size * tile : size * (tile + 1)] for tile in range(count)]
+    bits = _packed_bits(differences != 0)
+    same = bits == _packed_bits(differences == largest[:, np.newaxis, np.newaxis])
+    is_simple = same.reshape(count, -1).all(axis=1) | (largest == 0)
+    palettes = form.cpixels(np.stack((firsts, firsts ^ largest), axis=1)).tobytes()
+    packed = bits.tobytes()
+    size, bits_size = form.cpixel_size, len(packed) // count
+    written = []
+    for tile, (simple, second) in enumerate(zip(is_simple.tolist(), largest.tolist(), strict=True)):
         palette = palettes[2 * size * tile : 2 * size * (tile + 1)]
-        if not two:
-            yield SOLID + palette[:size]
+        if not second:
+            written.append(SOLID + palette[:size])
         elif simple:
-            yield TWO_COLOURS + palette + bits[bits_size * tile : bits_size * (tile + 1)]
+            written.append(TWO_COLOURS + palette + packed[bits_size * tile : bits_size * (tile + 1)])
         else:
-            yield None
+            written.append(b"")
+    if not is_simple.all():
+        _fill(written, list(range(count)), tiles, ~is_simple, partial(_as_palettes, form=form))
+    return written
 
 
 def _packed_bits(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """(tile rows, height, tile columns, width) to one bit a pixel; rows of a tile begin on a byte."""
-    *outer, width = mask.shape
-    if width % 8:
-        return np.packbits(mask, axis=-1)
-    return np.packbits(mask).reshape(*outer, width // 8)
+    """(count, height, width) to one bit a pixel, the first in the highest; rows begin on a byte."""
+    if mask.shape[2] % 8:
+        return np.packbits(mask, axis=2)
+    return np.packbits(mask).reshape(*mask.shape[:2], -1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    """The runs of equal pixels of all tiles that are worth it, in order.
+    """The runs of equal pixels of some tiles, one tile's after the other's.
 
-    `owners`: which tile each belongs to; `local`: its colour's number within the tile's palette.
-    `colour_counts`, `run_ends`: per tile. `palette_owners`, `palette`: all tiles' palettes one after the
-    other.
+    `bounds`: (tiles + 1,) where each tile's runs begin, with the end as a last entry. `lengths` and
+    `local`: for each run its pixels, and the number of its colour in its tile's palette.
+    `colour_counts`: for each tile. `palette`: all tiles' palettes, one after the other.
     """
 
-    owners: NDArray[np.intp]
+    bounds: NDArray[np.intp]
     lengths: NDArray[np.intp]
-    local: NDArray[np.intp]
+    local: NDArray[np.int16]
     colour_counts: NDArray[np.intp]
     palette: Pixels
-
-
-def _coloured(tiles: Pixels, form: PixelForm) -> list[bytes]:
-    """Tiles (count, height, width), contiguous, of more than two colours."""
-    count, height, width = tiles.shape
-    result = _as_palettes(tiles, form)
-    raw_tiles = [tile for tile in range(count) if not result[tile]]
-    if raw_tiles:
-        size = form.cpixel_size * height * width
-        wanted = tiles if len(raw_tiles) == count else tiles[raw_tiles]
-        raw = form.cpixels(wanted).tobytes()
-        for number, tile in enumerate(raw_tiles):
-            result[tile] = RAW + raw[size * number : size * (number + 1)]
-    return result
 
 
 def _as_palettes(tiles: Pixels, form: PixelForm) -> list[bytes]:
@@ -131,14 +155,13 @@ def _as_palettes(tiles: Pixels, form: PixelForm) -> list[bytes]:
     palettes = form.cpixels(runs.palette).tobytes()
     palette_ends = np.cumsum(runs.colour_counts).tolist()
     encoded, offsets = _written_runs(runs)
-    boundaries = offsets[np.searchsorted(runs.owners, np.arange(count + 1))].tolist()
+    boundaries = offsets[runs.bounds]
     index_bits = np.array([0, 0, 1, 2, 2, *[4] * 12])[np.minimum(runs.colour_counts, MAX_PACKED)]
     packed_sizes = height * -(-width * index_bits // 8)
-    run_sizes = np.diff(boundaries)
-    is_packed = (runs.colour_counts <= MAX_PACKED) & (runs.colour_counts > 0) & (packed_sizes <= run_sizes)
+    is_packed = (runs.colour_counts <= MAX_PACKED) & (packed_sizes <= np.diff(boundaries))
     packed = _packed(runs, np.flatnonzero(is_packed), index_bits, height, width)
     for tile, colours in enumerate(runs.colour_counts.tolist()):
-        if not 2 <= colours <= MAX_PALETTE:
+        if colours > MAX_PALETTE:
             continue
         palette = palettes[size * (palette_ends[tile] - colours) : size * palette_ends[tile]]
         if tile in packed:
@@ -151,31 +174,25 @@ def _as_palettes(tiles: Pixels, form: PixelForm) -> list[bytes]:
 
 
 def _find_runs(tiles: Pixels) -> _Runs | None:
-    """The runs of all tiles but the noisy ones; None when there are none or they have too many colours."""
-    count = len(tiles)
-    area = tiles.size // count
+    """The runs of all tiles, which never cross from one to the next; None when they have too many colours."""
+    count, height, width = tiles.shape
+    area = height * width
     starts = starts_of_runs(tiles, area)
-    owners = starts // area
-    lengths = lengths_of_runs(starts, tiles.size)
-    calm = np.bincount(owners, minlength=count) <= NOISE * area
-    if not calm.all():
-        kept = calm[owners]
-        starts, owners, lengths = starts[kept], owners[kept], lengths[kept]
-    if not starts.size:
-        return None
     found = distinct(tiles.reshape(-1)[starts], MAX_COLOURS)
     if found is None:
         return None
     colours, index = found
-    present = np.zeros((count, colours.size), np.bool_)
-    present[owners, index] = True
-    numbers = present.cumsum(axis=1) - 1
+    owners = starts // area
+    used = np.zeros((count, colours.size), np.bool_)
+    entries = owners * colours.size + index
+    used.reshape(-1)[entries] = True
+    numbers = used.cumsum(axis=1, dtype=np.int16)
     return _Runs(
-        owners,
-        lengths,
-        numbers[owners, index],
-        np.count_nonzero(present, axis=1),
-        colours[np.nonzero(present)[1]],
+        np.searchsorted(starts, np.arange(0, tiles.size + 1, area)),
+        lengths_of_runs(starts, tiles.size),
+        numbers.reshape(-1).take(entries) - np.int16(1),
+        numbers[:, -1].astype(np.intp),
+        colours[np.nonzero(used)[1]],
     )
 
 
@@ -186,14 +203,18 @@ def _written_runs(runs: _Runs) -> tuple[bytes, NDArray[np.intp]]:
     bytes of 255 and a last one below that.
     """
     beyond = runs.lengths - 1
-    sizes = np.where(beyond > 0, 2 + beyond // 255, 1)
+    is_long = beyond > 0
+    sizes = is_long + np.intp(1)
+    last = beyond.astype(np.uint8)
+    huge = np.flatnonzero(beyond >= 255)
+    sizes[huge] += beyond[huge] // 255
+    last[huge] = beyond[huge] % 255
     offsets = np.zeros(sizes.size + 1, np.intp)
     np.cumsum(sizes, out=offsets[1:])
     written = np.full(int(offsets[-1]), 255, np.uint8)
-    long = np.flatnonzero(beyond)
-    # the last byte first: for a run of one pixel it would be the index
-    written[offsets[long + 1] - 1] = beyond[long] % 255
-    written[offsets[:-1]] = runs.local | (beyond > 0).astype(np.intp) << 7
+    written[offsets[1:] - 1] = last
+    # in this order: the last byte of a run of one pixel is its index
+    written[offsets[:-1]] = runs.local.astype(np.uint8) | is_long.view(np.uint8) << np.uint8(7)
     return written.tobytes(), offsets
 
 
@@ -206,7 +227,7 @@ def _packed(
         tiles = chosen[index_bits[chosen] == bits]
         if not tiles.size:
             continue
-        mine = np.flatnonzero(np.isin(runs.owners, tiles))
+        mine = np.concatenate([np.arange(*runs.bounds[tile : tile + 2]) for tile in tiles.tolist()])
         indices = np.repeat(runs.local[mine].astype(np.uint8), runs.lengths[mine])
         per_byte = 8 // bits
         padded = np.zeros((tiles.size, height, -(-width // per_byte) * per_byte), np.uint8)
