@@ -74,7 +74,7 @@ def serve(ctx: click.Context, /, **values: Any) -> None:
 
         return serve(options)
 
-    _run(options, entry)
+    run_daemon(options, entry)
 
 
 @click.command(
@@ -120,7 +120,7 @@ def hook(ctx: click.Context, /, **values: Any) -> None:
 
         return hook(options)
 
-    _run(options, entry)
+    run_daemon(options, entry)
 
 
 @click.command(
@@ -152,10 +152,10 @@ def demo(ctx: click.Context, /, **values: Any) -> None:
 
         return run(options)
 
-    _run(options, entry)
+    run_daemon(options, entry)
 
 
-def _run(options: DaemonOptions, entry: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run_daemon(options: DaemonOptions, entry: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Runs the daemon's coroutine to its end."""
     import uvloop  # noqa: PLC0415 - heavy: only when it runs
 
