@@ -149,10 +149,9 @@ def test_all_messages_in_one_piece_come_in_order(session: ServerConnection) -> N
 def test_a_bad_message_ends_the_connection_after_what_came_before(
     session: ServerConnection, wire: str, reason: Reason
 ) -> None:
-    events = []
+    events: list[Event] = []
     with pytest.raises(RemoteError) as raised:
-        for event in session.receive(bytes.fromhex("04 01 0000 00000061" + wire)):
-            events.append(event)
+        events.extend(session.receive(bytes.fromhex("04 01 0000 00000061" + wire)))
     assert raised.value.reason is reason
     assert events == [KeyEvent(True, 0x61)]
     assert session.stage is Stage.CLOSED
@@ -204,9 +203,7 @@ def test_bit_seven_is_the_back_button_where_extended_buttons_were_not_agreed_on(
     open_session: OpenSession,
 ) -> None:
     session = open_session([Encoding.RAW])
-    assert list(session.receive(bytes.fromhex("05 80 0001 0002"))) == [
-        PointerEvent(PointerButton.BACK, 1, 2)
-    ]
+    assert list(session.receive(bytes.fromhex("05 80 0001 0002"))) == [PointerEvent(PointerButton.BACK, 1, 2)]
 
 
 def test_an_empty_list_of_encodings_means_raw(session: ServerConnection) -> None:
@@ -236,7 +233,7 @@ def test_a_cut_text_above_the_limit_is_thrown_away_as_it_comes(
 ) -> None:
     session = open_session(ALL_ANNOUNCED, offered=ALL_OFFERED, max_cut_text=100)
     stream = struct.pack(">B3xi", 6, length) + b"\x04" * 5000 + bytes.fromhex("04 01 0000 00000061")
-    events = []
+    events: list[Event] = []
     for start in range(0, len(stream), chunk):
         events += session.receive(stream[start : start + chunk])
         assert session.buffered <= 16

@@ -25,15 +25,13 @@ SCREEN = Screen(1, Rectangle(0, 0, 1024, 768))
         (messages.desktop_size(1024, 768), "00 00 0001 0000 0000 0400 0300 ffffff21"),
         (
             messages.extended_desktop_size(1024, 768, [SCREEN]),
-            "00 00 0001 0000 0000 0400 0300 fffffecc 01 000000"
-            "00000001 0000 0000 0400 0300 00000000",
+            "00 00 0001 0000 0000 0400 0300 fffffecc 01 00000000000001 0000 0000 0400 0300 00000000",
         ),
         (
             messages.extended_desktop_size(
                 1024, 768, [SCREEN], ResizeReason.THIS_CLIENT, ResizeStatus.REQUEST_FORWARDED
             ),
-            "00 00 0001 0001 0004 0400 0300 fffffecc 01 000000"
-            "00000001 0000 0000 0400 0300 00000000",
+            "00 00 0001 0001 0004 0400 0300 fffffecc 01 00000000000001 0000 0000 0400 0300 00000000",
         ),
         (
             messages.desktop_name("vm \u2013"),
