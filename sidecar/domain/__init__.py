@@ -1,0 +1,1 @@
+"""libvirt domain XML in, domain XML out: pure functions that give a machine its D-Bus display."""
