@@ -1,6 +1,5 @@
 """`vdi-sidecar doctor`: what is installed, what is missing, what to do about it."""
 
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -119,9 +118,11 @@ def check_library(
     """A Python library; it is looked up, not imported."""
     if locate(module) is None:
         return Finding(distribution, without, "not installed", f"pip install {distribution} ({purpose})")
+    from importlib import metadata  # noqa: PLC0415 - slow to import, for this alone
+
     try:
-        version = importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
+        version = metadata.version(distribution)
+    except metadata.PackageNotFoundError:
         version = "installed"
     return Finding(distribution, Verdict.OK, version)
 

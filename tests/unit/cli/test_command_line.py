@@ -323,7 +323,10 @@ def test_help_imports_nothing_heavy() -> None:
         "sidecar.daemon",
         "sidecar.demo",
     }
-    code = "import sys; from sidecar.cli import main; main(['serve', '--help']); print(*sys.modules, file=sys.stderr)"
+    code = (
+        "import sys; from sidecar.cli import main; main(['serve', '--help']); "
+        "print(*sys.modules, file=sys.stderr)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stderr.split()) & heavy == set()
 
