@@ -1,0 +1,128 @@
+"""Viewers that people use show exactly what QEMU shows, and drive the guest, several at once."""
+
+from pathlib import Path
+
+import asyncvnc
+import numpy as np
+import pytest
+from support.daemon import Daemon
+from support.guest_image import Mode
+from support.pictures import from_rgb_bytes, read_picture
+from support.qemu import Qemu
+from support.viewers import TigerVnc, XServer, vncdotool, vncdotool_picture
+from support.waiting import eventually, wait_until
+
+LEFT_BUTTON = 0x20
+
+
+@pytest.mark.parametrize("mode", [Mode.TEXT, Mode.VIDEO, Mode.DESKTOP], ids=lambda mode: mode.name)
+@pytest.mark.parametrize("encoding", ["Tight", "ZRLE", "Hextile", "Raw"])
+def test_tigervnc_shows_exactly_what_qemu_shows(
+    daemon: Daemon, dbus_qemu: Qemu, x_server: XServer, encoding: str, mode: Mode
+) -> None:
+    dbus_qemu.show(mode)
+    viewer = TigerVnc(x_server, f"127.0.0.1::{daemon.port}", encoding=encoding)
+    try:
+        dbus_qemu.show(Mode.STILL)
+        truth = dbus_qemu.screendump()
+        wait_until(lambda: viewer.shows(truth), f"TigerVNC shows {mode.name} in {encoding}")
+    finally:
+        viewer.close()
+
+
+def test_tigervnc_with_jpeg_shows_a_picture_at_rest_exactly(
+    daemon: Daemon, dbus_qemu: Qemu, x_server: XServer
+) -> None:
+    dbus_qemu.show(Mode.VIDEO)
+    viewer = TigerVnc(x_server, f"127.0.0.1::{daemon.port}", options=("-NoJPEG=0", "-QualityLevel=6"))
+    try:
+        first = viewer.picture()
+        wait_until(lambda: not viewer.shows(first), "the picture moves")
+        dbus_qemu.show(Mode.STILL)
+        truth = dbus_qemu.screendump()
+        wait_until(lambda: viewer.shows(truth), "TigerVNC shows the picture exactly")
+    finally:
+        viewer.close()
+
+
+def test_tigervnc_follows_a_new_size(daemon: Daemon, dbus_qemu: Qemu, x_server: XServer) -> None:
+    viewer = TigerVnc(x_server, f"127.0.0.1::{daemon.port}")
+    try:
+        for mode in (Mode.SIZE_800X600, Mode.SIZE_1024X768):
+            dbus_qemu.show(mode)
+            dbus_qemu.show(Mode.STILL)
+            truth = dbus_qemu.screendump()
+            wait_until(lambda truth=truth: viewer.shows(truth), f"TigerVNC shows {mode.name}")
+    finally:
+        viewer.close()
+
+
+@pytest.mark.parametrize("mode", [Mode.TEXT, Mode.VIDEO, Mode.DESKTOP], ids=lambda mode: mode.name)
+async def test_vncdotool_and_asyncvnc_show_exactly_what_qemu_shows(
+    daemon: Daemon, dbus_qemu: Qemu, short_dir: Path, mode: Mode
+) -> None:
+    dbus_qemu.show(mode)
+    dbus_qemu.show(Mode.STILL)
+    truth = dbus_qemu.screendump()
+    assert np.array_equal(vncdotool_picture(short_dir, daemon.port), truth)
+    async with asyncvnc.connect("127.0.0.1", daemon.port) as client:
+        assert np.array_equal(from_rgb_bytes(await client.screenshot()), truth)
+
+
+async def test_three_viewers_see_type_and_click_at_once_and_are_counted(
+    daemon: Daemon, dbus_qemu: Qemu, x_server: XServer, short_dir: Path
+) -> None:
+    dbus_qemu.show(Mode.DESKTOP)
+    dbus_qemu.show(Mode.STILL)
+    truth = dbus_qemu.screendump()
+    said = dbus_qemu.com1
+    capture = short_dir / "capture.png"
+    tiger = TigerVnc(x_server, f"127.0.0.1::{daemon.port}")
+    tool = vncdotool(short_dir, daemon.port, "capture", str(capture), "pause", "5", "move", "200", "500",
+                     "click", "1", "key", "c", "pause", "100")  # fmt: skip
+    try:
+        async with asyncvnc.connect("127.0.0.1", daemon.port) as client:
+            assert np.array_equal(from_rgb_bytes(await client.screenshot()), truth)
+            await eventually(lambda: tiger.shows(truth), "TigerVNC shows the picture")
+            await eventually(capture.exists, "vncdotool has captured")
+            assert len(daemon.sessions()) == 3
+            assert daemon.status()["service"]["vnc"]["sessions"] == 3
+            await eventually(lambda: "3 viewers" in tiger.title, "TigerVNC's title tells how many watch")
+            assert np.array_equal(read_picture(capture), truth)
+
+            said.forget()
+            client.keyboard.write("a")
+            client.mouse.move(600, 300)
+            client.mouse.click()
+            await client.drain()
+            await eventually(
+                lambda: _was_clicked(said.read(), 600, 300) and "K1E\nK9E\n" in said.text, "asyncvnc"
+            )
+            tiger.type("b")
+            tiger.click(400, 400)
+            await eventually(
+                lambda: _was_clicked(said.read(), 400, 400) and "K30\nKB0\n" in said.text, "TigerVNC"
+            )
+            await eventually(
+                lambda: _was_clicked(said.read(), 200, 500) and "K2E\nKAE\n" in said.text, "vncdotool"
+            )
+
+            truth = dbus_qemu.screendump()
+            await eventually(lambda: tiger.shows(truth), "TigerVNC shows what all of them have done")
+            tiger.close()
+            await eventually(lambda: len(daemon.sessions()) == 2, "two are left")
+        tool.kill()
+        await eventually(lambda: not daemon.sessions(), "nobody is left")
+    finally:
+        tiger.close()
+        tool.stop()
+
+
+def _was_clicked(said: str, x: int, y: int) -> bool:
+    """Whether the left button was pressed there, give or take the pixel that QEMU's scaling may lose."""
+    for line in said.splitlines():
+        if line.startswith("M"):
+            buttons, across, down = (int(part, 16) for part in line[1:].split())
+            if buttons == LEFT_BUTTON and abs(across - x) <= 1 and abs(down - y) <= 1:
+                return True
+    return False
