@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 
 from sidecar.guest import Guest, GuestState
+from sidecar.observers import Observers
 from sidecar.session.registry import Registry
 from sidecar.session.status import Status, status_of, vm_status
 
@@ -36,6 +37,11 @@ class StatusFeed:
     def close(self) -> None:
         """Stops to listen to the guest; watchers hear of sessions only from then on."""
         self._unsubscribe()
+
+    @property
+    def changes(self) -> Observers[[]]:
+        """Called at every change, at once and not merged."""
+        return self.registry.changes
 
     def status(self) -> Status:
         """The document of this moment."""

@@ -10,7 +10,7 @@ from sidecar.encode.encoders import encode
 from sidecar.encode.form import Encoding, Form
 from sidecar.encode.pixel_form import CANONICAL
 from sidecar.guest import Console, ConsoleChange, Power, PowerRefused, ResizeRefused
-from sidecar.input.hand import Hand
+from sidecar.input.session_input import SessionInput
 from sidecar.log import get_logger
 from sidecar.screen.rectangle import Rectangle
 from sidecar.screen.surface import Frame
@@ -58,7 +58,7 @@ class Desktop:
         console: Console,
         power: Power,
         broadcast: Broadcast,
-        hand: Hand,
+        session_input: SessionInput,
         title: Callable[[], str],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
@@ -66,7 +66,7 @@ class Desktop:
         self._session = session
         self._power = power
         self._broadcast = broadcast
-        self._hand = hand
+        self._input = session_input
         self._receiver = receiver
         self._write = receiver.write
         self._title = title
@@ -119,7 +119,7 @@ class Desktop:
         for unsubscribe in self._unsubscribe:
             unsubscribe()
         self._broadcast.remove(self._receiver)
-        self._hand.release_all()
+        self._input.release_all()
         self._forget_wish()
 
     # Pixels
@@ -163,7 +163,7 @@ class Desktop:
         capabilities = self._capabilities = event.capabilities
         self._session.encoding = capabilities.encoding.name.lower()
         self._choose_forms()
-        self._hand.client_shows_leds = capabilities.leds is not None
+        self._input.follows_leds = capabilities.leds is not None
         self._receiver.fence = _pacing_fence if Extension.FENCE in capabilities.extensions else None
         self._pay(event.owed)
 
@@ -263,7 +263,7 @@ class Desktop:
         if Extension.POINTER_MODE in self._capabilities.extensions:
             is_absolute = self.console.pointer.is_absolute
             canvas = self._receiver.canvas
-            self._hand.client_sends_motion = not is_absolute
+            self._input.sends_motion = not is_absolute
             self._write(
                 messages.pointer_mode(is_absolute=is_absolute, width=canvas.width, height=canvas.height)
             )
@@ -332,16 +332,16 @@ class Desktop:
     # Input
 
     def _key(self, event: KeyEvent) -> None:
-        self._hand.key_event(event.down, event.keysym)
+        self._input.key_event(event.down, event.keysym)
 
     def _qemu_key(self, event: QemuKeyEvent) -> None:
-        self._hand.qemu_key_event(event.down, event.keysym, event.keycode)
+        self._input.qemu_key_event(event.down, event.keysym, event.keycode)
 
     def _pointer(self, event: PointerEvent) -> None:
-        self._hand.pointer_event(event.buttons, event.x, event.y)
+        self._input.pointer_event(event.buttons, event.x, event.y)
 
     def _view_only_changed(self) -> None:
-        self._hand.release_all()
+        self._input.release_all()
 
     def _xvp(self, event: Xvp) -> None:
         if self._session.view_only or event.code not in (XvpCode.SHUTDOWN, XvpCode.REBOOT, XvpCode.RESET):

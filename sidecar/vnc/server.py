@@ -12,7 +12,9 @@ from typing import Any, Self
 from sidecar.encode.store import SegmentStore
 from sidecar.errors import SidecarError
 from sidecar.guest import Console, Guest, GuestState
-from sidecar.input.hand import Hand
+from sidecar.input.layout import Layout
+from sidecar.input.seat import Seats
+from sidecar.input.session_input import SessionInput
 from sidecar.log import get_logger
 from sidecar.session.registry import Registry
 from sidecar.session.session import Session, Transport
@@ -47,10 +49,11 @@ class VncServer:
         guest: Guest,
         registry: Registry,
         store: SegmentStore,
+        seats: Seats,
         *,
         access: Access | None = None,
         name: str = "",
-        layout: str = "en-us",
+        layout: Layout,
         auth_timeout: float = 30.0,
         allow_power: bool = False,
     ) -> None:
@@ -61,6 +64,7 @@ class VncServer:
         self.viewers: set[Viewer] = set()
         self._guest = guest
         self._store = store
+        self._seats = seats
         self._name = name
         self._layout = layout
         self._broadcasts: dict[int, Broadcast] = {}
@@ -158,7 +162,7 @@ class VncServer:
             console=console,
             power=self._guest.power,
             broadcast=broadcast,
-            hand=Hand(console, view_only=lambda: session.view_only, layout=self._layout),
+            session_input=SessionInput(self._seats.of(console), self._layout, lambda: session.view_only),
             title=lambda: self._title,
             spawn=self.spawn,
         )

@@ -115,12 +115,7 @@ class RfbClient(RfbSession):
 
     def until_shown(self, rgb: NDArray[np.uint32], deadline: float = DEADLINE) -> None:
         """Takes updates until every pixel is that of `rgb` as far as the pixel format can tell."""
-
-        def is_shown() -> bool:
-            form = self.pixel_format
-            return self.values.shape == rgb.shape and bool(np.array_equal(self.values, form.from_rgb(rgb)))
-
-        self.until(is_shown, "the picture is exact", deadline)
+        self.until(lambda: self.shows(rgb), "the picture is exact", deadline)
 
     def close(self) -> None:
         self._socket.close()
@@ -215,6 +210,10 @@ class AsyncRfbClient(RfbSession):
                         await self.flush()
         except TimeoutError:
             raise AssertionError(f"not within {deadline} s: {what}") from None
+
+    async def until_shown(self, rgb: NDArray[np.uint32], deadline: float = DEADLINE) -> None:
+        """Takes updates until every pixel is that of `rgb` as far as the pixel format can tell."""
+        await self.until(lambda: self.shows(rgb), "the picture is exact", deadline)
 
     async def close(self) -> None:
         self.writer.close()

@@ -91,6 +91,12 @@ class RfbSession:
             return self.colour_map[self.values]
         return self.pixel_format.to_rgb(self.values)
 
+    def shows(self, rgb: NDArray[np.uint32]) -> bool:
+        """Whether every pixel is that of `rgb` (0x00RRGGBB) as far as the pixel format can tell."""
+        return self.values.shape == rgb.shape and bool(
+            np.array_equal(self.values, self.pixel_format.from_rgb(rgb))
+        )
+
     def needs(self, count: int) -> Needs:
         data = yield count
         self.bytes_received += count

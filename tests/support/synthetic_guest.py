@@ -1,4 +1,4 @@
-"""A guest without QEMU: a test double for what is above the seam of `sidecar.guest`. Real ones are in tests/qemu."""
+"""A guest without QEMU: a test double for what is above the seam. Real ones are in tests/qemu."""
 
 import numpy as np
 from numpy.typing import NDArray
