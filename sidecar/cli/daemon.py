@@ -7,12 +7,11 @@ from typing import Any, get_args
 import click
 
 from sidecar.cli.setting import MEBIBYTES, SECONDS, SettingsCommand, setting
-from sidecar.cli.shared import FILE, daemon_settings, given, only_the_first, option_values
+from sidecar.cli.shared import FILE, daemon_settings, domain_settings, given, only_the_first, option_values
 from sidecar.config.options import (
     DaemonOptions,
     DemoGuest,
     DemoOptions,
-    GraphicsName,
     HookOptions,
     ServeOptions,
 )
@@ -89,19 +88,6 @@ Every setting can also stand in the file of --config and in the environment
 )
 @setting("--hook-dir", section="KubeVirt", type=FILE, metavar="DIR", help="Where the hook socket is put.")
 @setting(
-    "--graphics",
-    section="KubeVirt",
-    type=click.Choice(get_args(GraphicsName)),
-    help="How the domain gets its D-Bus display; by default the annotation vdi-sidecar/graphics decides, "
-    "then replace.",
-)
-@setting(
-    "--dbus-address",
-    section="KubeVirt",
-    metavar="ADDRESS",
-    help="The bus address to write into the domain; by default worked out from CONTAINER_NAME.",
-)
-@setting(
     "--grace",
     section="KubeVirt",
     type=SECONDS,
@@ -109,6 +95,7 @@ Every setting can also stand in the file of --config and in the environment
     show_default="60s",
     help="How long a running machine keeps its viewers after SIGTERM.",
 )
+@domain_settings
 @daemon_settings
 @click.pass_context
 def hook(ctx: click.Context, /, **values: Any) -> None:

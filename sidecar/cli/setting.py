@@ -45,12 +45,12 @@ class SettingsCommand(click.Command):
     """A command whose help shows its settings section by section."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the sections in the order in which they first occur, options without one last."""
+        """Writes the sections in the order in which they first occur."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
-                sections.setdefault(getattr(parameter, "section", "Other"), []).append(record)
+                sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from sidecar.cli.config_file import read_settings
 from sidecar.cli.setting import LISTEN_ADDRESS, NO_ADDRESS, SECONDS, TCP_ADDRESS, setting
-from sidecar.config.options import AuthName, LogLevel, ShareName
+from sidecar.config.options import AuthName, GraphicsName, LogLevel, ShareName
 from sidecar.config.run_directory import default_run_directory
 from sidecar.errors import UsageError
 
@@ -46,36 +46,79 @@ def _all(decorators: Iterable[Callable[[Any], Any]], command: T) -> T:
     return reduce(lambda decorated, decorate: decorate(decorated), reversed(list(decorators)), command)
 
 
-def running_daemon_settings(command: T) -> T:
-    """Settings of the commands that talk to a running daemon, and of the daemon: --config and --run-dir."""
-    return _all(
-        (
-            setting(
-                "--run-dir",
-                section="Daemon",
-                type=FILE,
-                callback=_run_dir,
-                show_default="$XDG_RUNTIME_DIR/vdi-sidecar",
-                help="Directory of the daemon's admin socket; it tells daemons apart.",
-            ),
-            setting(
-                "--config",
-                section="Daemon",
-                type=FILE,
-                is_eager=True,
-                expose_value=False,
-                callback=_load_config,
-                help="TOML file with settings; the environment and the command line go before it.",
-            ),
-        ),
-        command,
+def config_setting(command: T) -> T:
+    """The setting --config, which fills in the other settings of its command."""
+    decorate = setting(
+        "--config",
+        section="Daemon",
+        type=FILE,
+        is_eager=True,
+        expose_value=False,
+        callback=_load_config,
+        help="TOML file with settings; the environment and the command line go before it.",
     )
+    return _all((decorate,), command)
+
+
+def running_daemon_settings(command: T) -> T:
+    """Settings of the commands that talk to a running daemon, and of the daemon: --run-dir and --config."""
+    run_dir = setting(
+        "--run-dir",
+        section="Daemon",
+        type=FILE,
+        callback=_run_dir,
+        show_default="$XDG_RUNTIME_DIR/vdi-sidecar",
+        help="Directory of the daemon's admin socket; it tells daemons apart.",
+    )
+    return _all((run_dir, config_setting), command)
+
+
+def domain_settings(command: T) -> T:
+    """Settings of the commands that rewrite a domain."""
+    return _all(DOMAIN_SETTINGS, command)
 
 
 def daemon_settings(command: T) -> T:
     """Settings that `serve`, `hook` and `demo` have in common."""
     return _all((*LISTEN_SETTINGS, *SESSION_SETTINGS, running_daemon_settings, *LOG_SETTINGS), command)
 
+
+DOMAIN_SETTINGS: tuple[Callable[[Any], Any], ...] = (
+    setting(
+        "--graphics",
+        section="Domain",
+        type=click.Choice(get_args(GraphicsName)),
+        help="How the domain gets its D-Bus display; by default the annotation vdi-sidecar/graphics decides, "
+        "then replace.",
+    ),
+    setting(
+        "--dbus-address",
+        section="Domain",
+        metavar="ADDRESS",
+        help="The bus address to write into the domain; by default worked out from CONTAINER_NAME.",
+    ),
+    setting(
+        "--screen/--no-screen",
+        section="Domain",
+        default=None,
+        help="Give a machine without graphics a screen; by default the annotation vdi-sidecar/screen "
+        "decides, then no.",
+    ),
+    setting(
+        "--audio/--no-audio",
+        section="Domain",
+        default=None,
+        help="Take sound over the bus; by default the annotation vdi-sidecar/audio decides, then yes, except "
+        "with commandline.",
+    ),
+    setting(
+        "--input/--no-input",
+        section="Domain",
+        default=None,
+        help="Add an absolute pointer where there is none; by default the annotation vdi-sidecar/input "
+        "decides, then yes.",
+    ),
+)
 
 LISTEN_SETTINGS: tuple[Callable[[Any], Any], ...] = (
     setting(

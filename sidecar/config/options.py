@@ -93,6 +93,12 @@ class HookOptions(DaemonOptions):
     """The address to write into the domain; None: worked out from CONTAINER_NAME (facts: kubevirt 4)."""
     graphics: GraphicsName | None = None
     """How the domain gets its D-Bus display; None: the VMI's annotation decides, then `replace`."""
+    screen: bool | None = None
+    """Whether a machine without graphics gets a screen; None: the annotation vdi-sidecar/screen, then no."""
+    audio: bool | None = None
+    """Whether sound goes over the bus; None: the annotation vdi-sidecar/audio, then as `graphics` allows."""
+    input: bool | None = None
+    """Whether a missing absolute pointer is added; None: the annotation vdi-sidecar/input, then yes."""
     grace: float = 60.0
     """Seconds after SIGTERM during which a running machine keeps its bus and its viewers."""
 

@@ -364,3 +364,57 @@ def test_output_into_a_closed_pipe_is_no_fault() -> None:
             text=True,
         )
     assert (done.returncode, done.stderr) == (1, "")
+
+
+DOMAIN = "<domain type='kvm'><name>x</name><devices><graphics type='vnc'/></devices></domain>"
+
+
+def test_a_domain_is_rewritten_from_an_argument_a_file_and_stdin(tmp_path: Path) -> None:
+    (tmp_path / "domain.xml").write_text(DOMAIN)
+    address = ["--dbus-address", "unix:path=/run/bus"]
+    printed = [
+        subprocess.run(
+            [sys.executable, "-m", "sidecar", "define-domain", "--domain", domain, *address],
+            input=DOMAIN,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for domain in (DOMAIN, f"@{tmp_path}/domain.xml", "@-")
+    ]
+    assert "unix:path=/run/bus" in printed[0]
+    assert len(set(printed)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "error"),
+    [
+        (["--domain", "@/nonexistent"], 2, "--domain: cannot read '/nonexistent': no such file"),
+        (["--domain", "<not-a-domain/>"], 1, ""),
+        (["--domain", DOMAIN, "--vmi", "{"], 1, "the VMI is not JSON"),
+        (["--domain", DOMAIN, "--dbus-address", "nowhere"], 2, "nowhere"),
+    ],
+)
+def test_a_domain_that_cannot_be_rewritten_is_one_line(
+    arguments: list[str], exit_code: int, error: str, capsys: Capture
+) -> None:
+    defaults = [] if "--dbus-address" in arguments else ["--dbus-address", "unix:path=/run/bus"]
+    assert main(["define-domain", *arguments, *defaults]) == exit_code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert error in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "screen"),
+    [([], "", None), (["--screen"], "", True), (["--no-screen"], "true", False), ([], "true", True)],
+)
+def test_what_the_annotations_decide_stays_open_unless_it_is_said(
+    arguments: list[str], environment: str, screen: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    monkeypatch.setenv("VDI_SIDECAR_SCREEN", environment)
+    monkeypatch.setattr("sidecar.cli.daemon.run_daemon", lambda options, _entry: seen.append(options.screen))
+    assert main(["hook", *arguments]) == 0
+    assert seen == [screen]

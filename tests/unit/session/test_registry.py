@@ -215,6 +215,27 @@ def test_beyond_the_limit_a_newcomer_is_refused_and_the_others_stay() -> None:
     assert third.state is SessionState.CONNECTED
 
 
+@pytest.mark.parametrize(
+    ("share", "logged_in", "reason"),
+    [
+        (SharePolicy.SHARED, 1, None),
+        (SharePolicy.SHARED, 2, EndReason.FULL),
+        (SharePolicy.EXCLUSIVE, 1, None),
+        (SharePolicy.SINGLE, 0, None),
+        (SharePolicy.SINGLE, 1, EndReason.OCCUPIED),
+    ],
+)
+def test_a_frontend_can_ask_before_the_login_what_the_login_would_say(
+    share: SharePolicy, logged_in: int, reason: EndReason | None
+) -> None:
+    here = viewers(share, max_sessions=2)
+    for _ in range(logged_in):
+        here.log_in()
+    assert here.registry.would_refuse() is reason
+    here.registry.close()
+    assert here.registry.would_refuse() is EndReason.SHUTDOWN
+
+
 def test_exclusive_takes_over_at_the_limit_of_one() -> None:
     here = viewers(SharePolicy.EXCLUSIVE, max_sessions=1)
     here.log_in()
