@@ -16,11 +16,8 @@ _VMWARE_RGBA = struct.pack(">BB", 1, 0)
 
 _INNER = struct.pack(">i", Encoding.RAW)
 
-_EMPTY_BODY = {
-    CursorKind.VMWARE: _VMWARE_RGBA,
-    CursorKind.ALPHA: _INNER,
-    CursorKind.PLAIN: b"",
-}
+_HIDDEN = Cursor(np.zeros((1, 1), np.uint32), 0, 0)
+"""Shown in place of no cursor: libvncclient takes one of no size for no news and goes on showing the last."""
 
 _OPAQUE = np.uint32(0x80000000)
 """Alpha from which on a pixel is shown where there is only a mask."""
@@ -33,7 +30,7 @@ def cursor_update(kind: CursorKind, cursor: Cursor | None, form: PixelForm) -> b
     (256 pixels a side) is cut at the right and the bottom.
     """
     if cursor is None or not cursor.pixels.size:
-        return update_header(1) + rectangle_header(0, 0, 0, 0, kind.value.value) + _EMPTY_BODY[kind]
+        cursor = _HIDDEN
     pixels = np.ascontiguousarray(cursor.pixels[:MAX_CURSOR_EDGE, :MAX_CURSOR_EDGE])
     height, width = pixels.shape
     hot_x, hot_y = min(cursor.hot_x, width - 1), min(cursor.hot_y, height - 1)

@@ -63,11 +63,18 @@ def test_the_plain_cursors_mask_has_whole_bytes_for_each_row_and_drops_what_is_h
 
 
 @pytest.mark.parametrize(
-    ("kind", "body"), [(CursorKind.VMWARE, "0100"), (CursorKind.ALPHA, "00000000"), (CursorKind.PLAIN, "")]
+    ("kind", "body"),
+    [
+        (CursorKind.VMWARE, "0100 00000000"),
+        (CursorKind.ALPHA, "00000000 00000000"),
+        (CursorKind.PLAIN, "00000000 00"),
+    ],
 )
 @pytest.mark.parametrize("cursor", [None, Cursor(np.zeros((0, 0), np.uint32), 0, 0)])
-def test_no_cursor_is_one_of_no_size(kind: CursorKind, body: str, cursor: Cursor | None) -> None:
-    assert cursor_update(kind, cursor, CANONICAL) == header(0, 0, 0, 0, kind) + bytes.fromhex(body)
+def test_no_cursor_is_one_pixel_that_cannot_be_seen(
+    kind: CursorKind, body: str, cursor: Cursor | None
+) -> None:
+    assert cursor_update(kind, cursor, CANONICAL) == header(0, 0, 1, 1, kind) + bytes.fromhex(body)
 
 
 @pytest.mark.parametrize("kind", CursorKind)
