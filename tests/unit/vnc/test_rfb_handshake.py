@@ -434,3 +434,32 @@ def test_a_handshake_in_single_bytes_is_the_same() -> None:
     connection = connect(SecurityType.NONE)
     events = [event for byte in BANNER + b"\x01\x01" for event in connection.receive(bytes([byte]))]
     assert events == [ClientInit(True)]
+
+
+@pytest.mark.parametrize(
+    "conversation",
+    [
+        [],
+        [BANNER[:5]],
+        [BANNER],
+        [BANNER, b"\x13"],
+        [BANNER, b"\x13\x00\x02"],
+        [BANNER, b"\x13\x00\x02" + struct.pack(">I", 260)],
+        [BANNER, b"\x02"],
+        [BANNER, b"\x02" + bytes(16)],
+        [BANNER, b"\x01"],
+        [BANNER, b"\x01\x01"],
+    ],
+)
+def test_a_client_may_be_refused_twice_at_every_stage(conversation: list[bytes]) -> None:
+    # QEMU's CVE-2023-3354 was a client dropped a second time in the middle of its handshake
+    connection = connect(SecurityType.VENCRYPT, SecurityType.VNC_AUTHENTICATION, SecurityType.NONE)
+    for data in conversation:
+        list(connection.receive(data))
+    connection.refuse("full")
+    said_once = connection.outgoing()
+    connection.refuse("full")
+    assert b"full" not in connection.outgoing() or b"full" not in said_once
+    if connection.stage is Stage.CLOSED:
+        with pytest.raises(LocalError):
+            connection.authenticated()
