@@ -5,7 +5,7 @@ Source: X11 keysymdef.h and XF86keysym.h (names and values); facts: qnum section
 
 from enum import IntEnum
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from sidecar.input.qnum import Qnum
 
@@ -202,6 +202,6 @@ def code_point_of(keysym: int) -> int | None:
 
 @cache
 def _legacy_keysyms() -> dict[int, int]:
-    text = files("sidecar.input.layouts").joinpath("legacy.keysyms").read_text("ascii")
+    text = Path(__file__).with_name("layouts").joinpath("legacy.keysyms").read_text("ascii")
     pairs = (line.split() for line in text.splitlines() if not line.startswith("#"))
     return {int(legacy, 16): int(unicode_form, 16) for legacy, unicode_form in pairs}

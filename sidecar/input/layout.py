@@ -3,7 +3,7 @@
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
+from pathlib import Path
 
 from sidecar.errors import UsageError
 from sidecar.input import keysym as keysyms
@@ -28,7 +28,7 @@ QEMU_NAMES = {
 }
 """QEMU's names (its option -k) of layouts that have another name here."""
 
-_DATA = files("sidecar.input.layouts")
+_DATA = Path(__file__).with_name("layouts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Layout:
     @cached_property
     def _table(self) -> dict[int, tuple[Stroke, ...]]:
         table: dict[int, list[Stroke]] = {}
-        for line in _DATA.joinpath(f"{self.name}.layout").read_text("ascii").splitlines():
+        for line in (_DATA / f"{self.name}.layout").read_text("ascii").splitlines():
             if line.startswith("#"):
                 continue
             number, caps, *symbols = line.split()
@@ -113,9 +113,7 @@ class Layout:
 
 def layout_names() -> list[str]:
     """The layouts there are, without QEMU's other names for them."""
-    return sorted(
-        entry.name.removesuffix(".layout") for entry in _DATA.iterdir() if entry.name.endswith(".layout")
-    )
+    return sorted(path.stem for path in _DATA.glob("*.layout"))
 
 
 _US = Layout("us")

@@ -71,11 +71,14 @@ TYPING_KEYS = {
 }
 """Keys whose meaning depends on the layout: Linux key code -> QEMU key number (facts: qnum section 1)."""
 
+RIGHT_ALT, KEY_102ND = 100, 86
+"""Linux key codes."""
+
 X11_KEYCODE_OFFSET = 8
 SHIFT, LOCK, LEVEL3 = 1 << 0, 1 << 1, 1 << 7
 """Bits of X11's real modifiers; xkeyboard-config puts AltGr on Mod5."""
 
-NO_SYMBOL, LAST_LEGACY_KEYSYM = 0, 0x20FF
+NO_SYMBOL, ISO_LEVEL3_SHIFT, LAST_LEGACY_KEYSYM = 0, 0xFE03, 0x20FF
 HERE = Path(__file__).parent
 
 
@@ -126,16 +129,26 @@ class Generator:
         keymap = self._xkb.xkb_keymap_new_from_names(self._context, ctypes.byref(names), 0)
         if not keymap:
             raise ValueError(f"xkeyboard-config has no layout {layout}({variant})")
+        right_alt, _ = self._key(keymap, RIGHT_ALT + X11_KEYCODE_OFFSET)
+        levels = 4 if right_alt[0] == ISO_LEVEL3_SHIFT else 2
+        keys = {code: self._key(keymap, code + X11_KEYCODE_OFFSET) for code in TYPING_KEYS}
+        elsewhere = {
+            symbol for code, (symbols, _) in keys.items() if code != KEY_102ND for symbol in symbols[:2]
+        }
         for code, qnum in TYPING_KEYS.items():
-            symbols, caps = self._key(keymap, code + X11_KEYCODE_OFFSET)
+            symbols, caps = keys[code]
+            del symbols[levels:]
+            if code == KEY_102ND:
+                # xkeyboard-config defines it even where keyboards lack it and guests take it for another
+                symbols = [NO_SYMBOL if symbol in elsewhere else symbol for symbol in symbols]
             while symbols and symbols[-1] == NO_SYMBOL:
                 symbols.pop()
             if symbols:
                 yield f"{qnum:02x} {caps} " + " ".join(f"{symbol:x}" if symbol else "-" for symbol in symbols)
 
     def _key(self, keymap: int, keycode: int) -> tuple[list[int], int]:
-        """Symbols of the levels plain, Shift, AltGr, AltGr+Shift; whether Caps Lock acts as Shift on the first
-        two (bit 0) and on the last two (bit 1)."""
+        """Symbols of the levels plain, Shift, AltGr, AltGr+Shift; whether Caps Lock acts as Shift on the
+        first two (bit 0) and on the last two (bit 1)."""
         symbols, under_lock = [NO_SYMBOL] * 4, [NO_SYMBOL] * 4
         masks = (ctypes.c_uint32 * 64)()
         pointer = ctypes.POINTER(ctypes.c_uint32)()
@@ -178,8 +191,8 @@ def main() -> None:
         title = f"{layout}({variant})" if variant else layout
         head = (
             f"# Layout {title} of xkeyboard-config (LICENSE.xkeyboard-config), by generate.py.\n"
-            "# Key number; 1 if Caps Lock acts as Shift, 2 if it does with AltGr, 3 both; keysyms of the key\n"
-            "# alone, with Shift, with AltGr, with both. Hexadecimal, - for none.\n"
+            "# Key number; 1 if Caps Lock acts as Shift, 2 if it does with AltGr, 3 both; keysyms of the\n"
+            "# key alone, with Shift, with AltGr, with both. Hexadecimal, - for none.\n"
         )
         lines = generator.layout_lines(layout, variant)
         (HERE / f"{name}.layout").write_text(head + "".join(f"{line}\n" for line in lines))
