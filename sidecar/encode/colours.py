@@ -1,13 +1,12 @@
 """Which colours a picture has, found without sorting it."""
 
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.screen.surface import RGB_MASK, Pixels
-
-Indices = NDArray[np.unsignedinteger[Any]]
 
 PRESENT: Final = np.uint32(1 << 24)
 """Set in every entry of a hash table that is taken, so that black is not taken for empty."""
@@ -35,7 +34,7 @@ SMALL_TABLE: Final = 12
 LARGE_TABLE: Final = 16
 """Bits of a hash: the larger table, which takes longer to clear, is for many colours."""
 
-SAMPLES: Final = 1024
+SAMPLES: Final = 512
 """How many pixels of a large picture are looked at to see that it has too many colours."""
 
 SAMPLE_STEP: Final = 17
@@ -112,22 +111,35 @@ def distinct(values: Pixels, limit: int) -> tuple[Pixels, NDArray[np.intp]] | No
     return np.concatenate([*colours, remaining]) & RGB_MASK, index
 
 
-def few_colours(pixels: Pixels, limit: int) -> tuple[Pixels, NDArray[np.uint8]] | None:
+def sampled(pixels: Pixels) -> set[int]:
+    """Some of the colours of `pixels` (flat), at least one: enough to tell a drawing from a photo."""
+    return set(pixels[:: max(pixels.size // SAMPLES | 1, SAMPLE_STEP)].tolist())
+
+
+def indexed(values: Pixels, sample: set[int], limit: int) -> tuple[Pixels, NDArray[np.intp]] | None:
+    """As `distinct`, but faster for few colours; then some entries of the palette may be unused.
+
+    `sample`: what `sampled` found in them.
+    """
+    direct = _DirectPalette.find(sample, values, limit)
+    if direct is not None:
+        return direct.colours, direct.index(values).astype(np.intp)
+    return distinct(values, limit)
+
+
+def few_colours(pixels: Pixels, sample: set[int], limit: int) -> tuple[Pixels, NDArray[np.uint8]] | None:
     """A palette of at most 256 entries, and `pixels` (flat) as indices of it; None above `limit` colours.
 
-    `limit`: 1..256. The palette may hold entries that no pixel uses.
+    `sample`: what `sampled` found in them. `limit`: 1..256. The palette may have unused entries.
     """
-    sample = set(pixels[:: max(pixels.size // SAMPLES | 1, SAMPLE_STEP)].tolist())
     if len(sample) > limit:
         return None
     starts = starts_of_runs(pixels, pixels.size)
     values = pixels[starts]
-    if len(sample) <= DIRECT_COLOURS and pixels.size >= DIRECT_PIXELS:
-        direct = _direct_palette(np.array(sorted(sample), np.uint32))
+    if pixels.size >= DIRECT_PIXELS:
+        direct = _DirectPalette.find(sample, values, limit)
         if direct is not None:
-            palette, multiplier, shift = direct
-            if bool((palette.take(_hashes(values, multiplier, shift)) == values).all()):
-                return palette, _hashes(pixels, multiplier, shift).astype(np.uint8)
+            return direct.colours, direct.index(pixels).astype(np.uint8)
     found = distinct(values, limit)
     if found is None:
         return None
@@ -136,25 +148,45 @@ def few_colours(pixels: Pixels, limit: int) -> tuple[Pixels, NDArray[np.uint8]] 
     return colours, np.repeat(index.astype(np.uint8), lengths)
 
 
-def _hashes(values: Pixels, multiplier: np.uint32, shift: np.uint32) -> Pixels:
-    hashes = values * multiplier
-    hashes >>= shift
-    return hashes
+@dataclass(frozen=True, slots=True)
+class _DirectPalette:
+    """A palette with gaps in which each colour stands where its hash says: indices are computed."""
 
+    colours: Pixels
+    multiplier: np.uint32
+    shift: np.uint32
 
-def _direct_palette(colours: Pixels) -> tuple[Pixels, np.uint32, np.uint32] | None:
-    """A palette with gaps in which each colour stands where its hash says, with multiplier and shift.
+    @classmethod
+    def find(cls, sample: set[int], values: Pixels, limit: int) -> "_DirectPalette | None":
+        """One for all `values`, of which `sample` are some; None above `limit` or DIRECT_COLOURS colours."""
+        colours = set(sample)
+        while len(colours) <= min(limit, DIRECT_COLOURS):
+            found = cls._without_collisions(np.array(sorted(colours), np.uint32))
+            if found is None:
+                return None
+            is_missing = found.colours.take(found.index(values)) != values
+            if not is_missing.any():
+                return found
+            colours.update(values[is_missing][:SAMPLES].tolist())
+        return None
 
-    With it indices are computed, not looked up.
-    """
-    products = colours * np.array(MULTIPLIERS)[:, np.newaxis]
-    for bits in range(max((colours.size - 1).bit_length(), 1), 9):
-        shift = np.uint32(32 - bits)
-        places = np.sort(products >> shift, axis=1)
-        perfect = (places[:, 1:] != places[:, :-1]).all(axis=1)
-        best = int(perfect.argmax())
-        if perfect[best]:
-            palette = np.zeros(1 << bits, np.uint32)
-            palette[products[best] >> shift] = colours
-            return palette, MULTIPLIERS[best], shift
-    return None
+    @classmethod
+    def _without_collisions(cls, colours: Pixels) -> "_DirectPalette | None":
+        """The smallest of at most 256 entries that a multiplier gives; None where none does."""
+        products = colours * np.array(MULTIPLIERS)[:, np.newaxis]
+        for bits in range(max((colours.size - 1).bit_length(), 1), 9):
+            shift = np.uint32(32 - bits)
+            places = np.sort(products >> shift, axis=1)
+            is_perfect = (places[:, 1:] != places[:, :-1]).all(axis=1)
+            best = int(is_perfect.argmax())
+            if is_perfect[best]:
+                entries = np.zeros(1 << bits, np.uint32)
+                entries[products[best] >> shift] = colours
+                return cls(entries, MULTIPLIERS[best], shift)
+        return None
+
+    def index(self, values: Pixels) -> Pixels:
+        """Where the colours of `values`, which it must hold, stand."""
+        index = values * self.multiplier
+        index >>= self.shift
+        return index

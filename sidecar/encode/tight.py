@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from sidecar.encode import jpeg
-from sidecar.encode.colours import few_colours
+from sidecar.encode.colours import few_colours, sampled
 from sidecar.encode.deflate import Data, deflate
 from sidecar.encode.form import ZLIB_HEADER, Form
 from sidecar.screen.surface import Pixels
@@ -45,15 +45,18 @@ def encode(pixels: Pixels, form: Form, stream: int = 0) -> tuple[bytes, bool]:
     if width > MAX_WIDTH or height * width > MAX_AREA:
         raise ValueError(f"{width}x{height} pixels are too many for one rectangle of Tight")
     flat = pixels.reshape(-1)
-    differs = flat != flat[0]
-    second = int(differs.argmax())
-    if not differs[second]:
-        return bytes((FILL,)) + form.pixel_form.tpixels(flat[:1]).tobytes(), False
-    if bool(((flat == flat[second]) == differs).all()):
-        bits = np.packbits(differs) if width % 8 == 0 else np.packbits(differs.reshape(height, width), axis=1)
-        return _paletted(flat[[0, second]], bits.reshape(-1), form, stream), False
+    sample = sampled(flat)
+    if len(sample) <= 2:
+        differs = flat != flat[0]
+        second = int(differs.argmax())
+        if not differs[second]:
+            return bytes((FILL,)) + form.pixel_form.tpixels(flat[:1]).tobytes(), False
+        if bool(((flat == flat[second]) == differs).all()):
+            mask = differs if width % 8 == 0 else differs.reshape(height, width)
+            bits = np.packbits(mask, axis=-1).reshape(-1)
+            return _paletted(flat[[0, second]], bits, form, stream), False
     may_lose = form.jpeg_quality is not None and flat.size >= JPEG_AREA
-    palette = few_colours(flat, JPEG_COLOURS if may_lose else min(256, max(2, flat.size // 8)))
+    palette = few_colours(flat, sample, JPEG_COLOURS if may_lose else min(256, max(2, flat.size // 8)))
     if palette is not None:
         return _paletted(*palette, form, stream), False
     if may_lose and form.jpeg_quality is not None:

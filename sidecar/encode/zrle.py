@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.encode.colours import distinct, lengths_of_runs, starts_of_runs
+from sidecar.encode.colours import indexed, lengths_of_runs, sampled, starts_of_runs
 from sidecar.encode.deflate import deflate
 from sidecar.encode.form import Form
 from sidecar.encode.pixel_form import PixelForm
@@ -178,7 +178,7 @@ def _find_runs(tiles: Pixels) -> _Runs | None:
     count, height, width = tiles.shape
     area = height * width
     starts = starts_of_runs(tiles, area)
-    found = distinct(tiles.reshape(-1)[starts], MAX_COLOURS)
+    found = indexed(tiles.reshape(-1)[starts], sampled(tiles.reshape(-1)), MAX_COLOURS)
     if found is None:
         return None
     colours, index = found
@@ -223,7 +223,7 @@ def _packed(
 ) -> dict[int, bytes]:
     """The indices of the `chosen` tiles, 2 or 4 bits a pixel, rows beginning on a byte."""
     packed: dict[int, bytes] = {}
-    for bits in (1, 2, 4):
+    for bits, word in ((2, np.uint32), (4, np.uint16)):
         tiles = chosen[index_bits[chosen] == bits]
         if not tiles.size:
             continue
@@ -232,9 +232,12 @@ def _packed(
         per_byte = 8 // bits
         padded = np.zeros((tiles.size, height, -(-width // per_byte) * per_byte), np.uint8)
         padded[:, :, :width] = indices.reshape(tiles.size, height, width)
-        data = padded[:, :, ::per_byte] << np.uint8(8 - bits)
-        for place in range(1, per_byte):
-            data |= padded[:, :, place::per_byte] << np.uint8(8 - bits * (place + 1))
-        for tile, row in zip(tiles.tolist(), data.reshape(tiles.size, -1), strict=True):
+        # a word holds the pixels of one byte, the first in its lowest bits: each is shifted to its place
+        words: NDArray[Any] = padded.view(word)
+        data = np.zeros_like(words)
+        for place in range(per_byte):
+            shift = 8 - bits * (place + 1) - 8 * place
+            data |= words << word(shift) if shift > 0 else words >> word(-shift)
+        for tile, row in zip(tiles.tolist(), data.astype(np.uint8).reshape(tiles.size, -1), strict=True):
             packed[tile] = row.tobytes()
     return packed

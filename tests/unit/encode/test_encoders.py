@@ -125,6 +125,29 @@ def test_a_rectangle_that_tight_cannot_carry_is_refused():
             encoded(np.zeros(shape, np.uint32), form)
 
 
+@pytest.mark.parametrize("effort", range(4))
+def test_the_largest_rectangle_of_noise_still_has_a_length_that_tight_can_write(effort):
+    wire = WIRES["depth 32"]
+    pixels = np.random.default_rng(0).integers(0, 1 << 24, (512, 1024), dtype=np.uint32)
+    body, _ = tight.encode(pixels, Form(Encoding.TIGHT, form_of(wire), effort=effort))
+    length = body[1] & 127 | (body[2] & 127) << 7 | body[3] << 14
+    assert length == len(body) - 4
+    assert zlib.decompressobj().decompress(body[4:]) == pixels.tobytes()
+
+
+@pytest.mark.parametrize("colour_count", [2, 3, 24, 25, 200, 256, 257])
+@pytest.mark.parametrize("encoding", [Encoding.TIGHT, Encoding.ZRLE], ids=lambda encoding: encoding.name)
+@pytest.mark.parametrize("layout", ["sparse", "runs", "pixels"])
+def test_colours_that_a_sample_misses_are_not_lost(colour_count, encoding, layout):
+    wire = WIRES["noVNC"]
+    pixels = picture(np.random.default_rng(colour_count), 256, 130, colour_count, layout)
+    if layout == "sparse":
+        pixels[1:] = pixels[0, 0]
+        pixels[129, 255] ^= np.uint32(1)
+    segment = encoded(pixels, Form.of(encoding, form_of(wire)))
+    np.testing.assert_array_equal(decode(segment, wire), wire.expected(pixels))
+
+
 @pytest.mark.parametrize(
     ("length", "written"),
     [

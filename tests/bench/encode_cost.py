@@ -1,0 +1,121 @@
+"""What encoding costs on one core: `python tests/bench/encode_cost.py`. Prints a table; asserts nothing.
+
+Each figure is the best of several rounds over the rectangles that `screen.damage` makes of the picture.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.encode.encoders import encode
+from sidecar.encode.form import Encoding, Form
+from sidecar.encode.pixel_form import SWAPPED, PixelForm
+from sidecar.screen.damage import rectangles
+from sidecar.screen.surface import Frame
+
+ROUNDS = 15
+WIDTH, HEIGHT = 1024, 768
+RGB565 = PixelForm(16, 16, False, True, 31, 63, 31, 11, 5, 0)
+Picture = NDArray[np.uint32]
+
+
+def text(colour_count: int, width: int = WIDTH, height: int = HEIGHT, smooth: bool = False) -> Picture:
+    """Lines of made-up letters of 8x16 pixels in words of one colour; `smooth`: with soft edges."""
+    random = np.random.default_rng(7)
+    glyphs = np.zeros((96, 16, 8), np.float64)
+    for glyph in glyphs[1:]:
+        for _ in range(4):
+            if random.random() < 0.5:
+                column = random.integers(1, 7)
+                glyph[3:13, column] = 1
+            else:
+                row = random.integers(3, 13)
+                glyph[row, 1:7] = 1
+            if smooth:
+                glyph[3:13] = np.maximum(glyph[3:13], np.roll(glyph[3:13], 1, axis=1) * random.random())
+    letters = random.integers(0, 96, (height // 16, width // 8))
+    cover = np.round(glyphs[letters].transpose(0, 2, 1, 3).reshape(height, width) * 8) / 8
+    colours = random.integers(64, 256, (colour_count - 1, 3))
+    words = np.repeat(random.integers(0, colour_count - 1, (height // 16, width // 64)), 64, axis=1)
+    ink = np.repeat(colours[words], 16, axis=0)
+    channels = (ink * cover[:, :, np.newaxis]).astype(np.uint32)
+    return channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
+
+
+def photo() -> Picture:
+    """Soft shapes with the noise of a camera."""
+    random = np.random.default_rng(7)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    waves = np.stack((np.sin(x / 70), np.cos(y / 50), np.sin((x + y) / 90)), axis=-1)
+    noisy = 128 + 90 * waves + random.normal(0, 5, waves.shape)
+    channels = np.clip(noisy, 0, 255).astype(np.uint32)
+    return channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
+
+
+PICTURES: dict[str, Callable[[], Picture]] = {
+    "text, 2 colours": lambda: text(2),
+    "text, 12 colours": lambda: text(12),
+    "text, soft edges": lambda: text(6, smooth=True),
+    "photo": photo,
+    "one colour": lambda: np.full((HEIGHT, WIDTH), 0x203040, np.uint32),
+    "one tile of text": lambda: text(2, 64, 64),
+    "one tile, 12 colours": lambda: text(12, 64, 64),
+}
+
+FORMS = {
+    "Tight": Form.of(Encoding.TIGHT),
+    "Tight, JPEG 6": Form.of(Encoding.TIGHT, quality_level=6),
+    "Tight, 565": Form.of(Encoding.TIGHT, RGB565),
+    "ZRLE": Form.of(Encoding.ZRLE),
+    "ZRLE, 565": Form.of(Encoding.ZRLE, RGB565),
+    "Zlib": Form.of(Encoding.ZLIB),
+    "Zlib, RGBX": Form.of(Encoding.ZLIB, SWAPPED),
+    "Hextile": Form.of(Encoding.HEXTILE),
+    "Raw": Form.of(Encoding.RAW),
+}
+
+
+def encode_picture(frame: Frame, form: Form) -> int:
+    """Everything that a change of the whole picture costs; the bytes that come out."""
+    whole = np.ones(frame.versions.shape, np.bool_)
+    areas = rectangles(whole, frame)
+    return sum(len(encode(area, frame.snapshot(area), form).body) for area in areas)
+
+
+def best(work: Callable[[], object]) -> float:
+    """Milliseconds."""
+    times = []
+    for _ in range(ROUNDS):
+        begin = perf_counter()
+        work()
+        times.append(perf_counter() - begin)
+    return min(times) * 1000
+
+
+def main() -> None:
+    print(f"{'ms (kB)':22}" + "".join(f"{name:>17}" for name in FORMS))
+    frames = {}
+    for picture_name, make in PICTURES.items():
+        pixels = make()
+        frame = frames[picture_name] = Frame(pixels.shape[1], pixels.shape[0], 1)
+        frame.pixels[:] = pixels
+        cells = []
+        for form in FORMS.values():
+            size = encode_picture(frame, form) / 1000
+            spent = best(lambda frame=frame, form=form: encode_picture(frame, form))  # type: ignore[misc]
+            cells.append(f"{spent:8.3f} ({size:6.1f})")
+        print(f"{picture_name:22}" + "".join(f"{cell:>17}" for cell in cells))
+    print("\nfour photos, by threads (how well the work leaves the interpreter):")
+    with ThreadPoolExecutor(2) as pool:
+        for name in ("Tight", "Tight, JPEG 6", "ZRLE"):
+            jobs = [(frames["photo"], FORMS[name])] * 4
+            alone = best(lambda jobs=jobs: [encode_picture(*job) for job in jobs])  # type: ignore[misc]
+            shared = best(lambda jobs=jobs: list(pool.map(lambda job: encode_picture(*job), jobs)))  # type: ignore[misc]
+            print(f"{name:22} one {alone:7.2f} ms   two {shared:7.2f} ms")
+
+
+if __name__ == "__main__":
+    main()
