@@ -92,15 +92,15 @@ Every setting can also stand in the file of --config and in the environment
     section="KubeVirt",
     type=SECONDS,
     metavar="TIME",
-    show_default="60s",
-    help="How long a running machine keeps its viewers after SIGTERM.",
+    show_default=False,
+    help="How long a running machine keeps its viewers after SIGTERM; by default what the VMI says.",
 )
 @domain_settings
 @daemon_settings
 @click.pass_context
 def hook(ctx: click.Context, /, **values: Any) -> None:
     """Answer virt-launcher's hooks, give QEMU a private bus, and serve the screen to many viewers."""
-    options = HookOptions(**option_values(ctx, values))
+    options = HookOptions(grace_follows_vmi=not given(ctx, "grace"), **option_values(ctx, values))
 
     def entry() -> Coroutine[Any, Any, None]:
         from sidecar.daemon import hook  # noqa: PLC0415 - heavy: only when it runs

@@ -101,9 +101,13 @@ class HookOptions(DaemonOptions):
     """Whether a missing absolute pointer is added; None: the annotation vdi-sidecar/input, then yes."""
     grace: float = 60.0
     """Seconds after SIGTERM during which a running machine keeps its bus and its viewers."""
+    grace_follows_vmi: bool = True
+    """Whether the VMI's own grace period takes the place of `grace` once it is known: nobody gave one."""
 
     def __post_init__(self) -> None:
         _check(self)
+        if not 0 <= self.grace <= 86400 * 365:
+            raise UsageError("--grace must be from nothing to a year")
         if self.dbus_address is not None:
             _check_bus_address(self.dbus_address)
 

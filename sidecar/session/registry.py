@@ -37,9 +37,9 @@ class SharePolicy(StrEnum):
     """the newcomer is refused"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
-    """The rules of one registry."""
+    """The rules of one registry. Not slotted: its defaults can be read from the class."""
 
     share: SharePolicy = SharePolicy.SHARED
     max_sessions: int = 32

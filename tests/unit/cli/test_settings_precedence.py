@@ -175,12 +175,13 @@ def test_the_hook_has_its_own_options_beside_those_of_serve(options_of: Callable
         "hook", "--hook-dir", "/h", "--graphics", "keep-vnc", "--grace", "2m", "--share", "single"
     )
     assert isinstance(options, HookOptions)
-    assert (options.hook_dir, options.graphics, options.grace, options.share) == (
-        Path("/h"),
-        "keep-vnc",
-        120.0,
-        "single",
-    )
+    assert (options.hook_dir, options.graphics, options.share) == (Path("/h"), "keep-vnc", "single")
+    assert (options.grace, options.grace_follows_vmi) == (120.0, False)
+
+
+def test_a_grace_period_that_nobody_gave_follows_the_vmi(options_of: Callable[..., Any]) -> None:
+    assert options_of("hook").grace_follows_vmi
+    assert not options_of("hook", toml="grace = 60").grace_follows_vmi
 
 
 def test_the_hook_does_not_take_a_session_bus_for_its_own(options_of: Callable[..., Any]) -> None:
