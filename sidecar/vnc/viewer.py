@@ -12,7 +12,7 @@ from sidecar.session.state import EndReason, SessionRefused
 from sidecar.vnc.access import CertificateUnusable, same
 from sidecar.vnc.connection import ServerConnection, Stage
 from sidecar.vnc.desktop import Desktop
-from sidecar.vnc.errors import Reason, RemoteError
+from sidecar.vnc.errors import RemoteError
 from sidecar.vnc.events import ClientInit, Event, PlainCredentials, StartTls, VncAuthResponse
 from sidecar.vnc.receiver import Receiver
 from sidecar.vnc.security.vnc_auth import response_matches
@@ -54,6 +54,8 @@ class Viewer(asyncio.Protocol):
         self._desktop: Desktop | None = None
         self.gone = asyncio.Event()
         """Set when the connection is gone."""
+        self._refusal = EndReason.LOGIN_FAILED
+        """Why the handshake is broken off, when it is."""
         self._closing = False
         self._upgrading = False
         self._early = b""
@@ -89,6 +91,7 @@ class Viewer(asyncio.Protocol):
             # without a login there is no later moment at which the protocol could say why not
             reason = self._server.registry.would_refuse()
             if reason is not None:
+                self._refusal = reason
                 self._connection.refuse(reason.text)
         self._flush()
 
@@ -159,7 +162,7 @@ class Viewer(asyncio.Protocol):
         if self._connection.stage is not Stage.SESSION:
             self._flush()
             if self._connection.stage is Stage.CLOSED:
-                self.end(EndReason.LOGIN_FAILED)
+                self.end(self._refusal)
         elif desktop is not None and desktop.console.input_backlog > MAX_BACKLOG:
             self._transport.pause_reading()
             self._wait_for_the_guest()
@@ -186,6 +189,7 @@ class Viewer(asyncio.Protocol):
             self._connection.authentication_failed(LOGIN_FAILED)
         elif (reason := self._server.registry.would_refuse()) is not None:
             log.info("login refused", session=self._session.id, cause=reason.code)
+            self._refusal = reason
             self._connection.authentication_failed(reason.text)
         else:
             self._connection.authenticated()
@@ -264,8 +268,7 @@ class Viewer(asyncio.Protocol):
             cause=error.reason.value,
             detail=error.text,
         )
-        refused = error.reason is Reason.REFUSED
-        self.end(EndReason.LOGIN_FAILED if refused else EndReason.PROTOCOL_ERROR)
+        self.end(EndReason.PROTOCOL_ERROR)
 
     def _login_timed_out(self) -> None:
         self._login_timer = None
