@@ -172,9 +172,9 @@ def dbus_display(address: str) -> tuple[str, ...]:
 PEER_TO_PEER_DISPLAY = ("-display", "dbus,p2p=yes")
 
 
-def vnc_display(listen: str) -> tuple[str, ...]:
+def vnc_display(listen: str, connections: int = 32) -> tuple[str, ...]:
     """QEMU's options for its built-in VNC server: `listen` is "unix:PATH" or "127.0.0.1:PORT"."""
-    if listen.startswith("unix:"):
-        return ("-display", "none", "-vnc", f"{listen},share=force-shared,lossy=on")
-    host, port = listen.rsplit(":", 1)
-    return ("-display", "none", "-vnc", f"{host}:{int(port) - 5900},share=ignore,lossy=on")
+    if not listen.startswith("unix:"):
+        host, port = listen.rsplit(":", 1)
+        listen = f"{host}:{int(port) - 5900}"
+    return ("-display", "none", "-vnc", f"{listen},share=ignore,lossy=on,connections={connections}")
