@@ -47,6 +47,11 @@ def withdraw_display(document: Document) -> None:
         _remove(document, argument)
 
 
+def has_display(document: Document) -> bool:
+    """Whether an argument adds a D-Bus display."""
+    return bool(_display_arguments(document))
+
+
 def has_tablet(document: Document) -> bool:
     """Whether an argument adds a tablet (usb-tablet, virtio-tablet-pci, usb-wacom-tablet, …)."""
     return any(

@@ -42,8 +42,8 @@ class RewriteOptions:
     screen: bool | None = None
     """Whether a machine without graphics gets some. None: no."""
     audio: bool | None = None
-    """Whether sound goes over the bus. None: yes, but not with `commandline`: where there are plugins `<audio>`
-    is lost, and QEMU refuses to start without it ("Audiodev 'audio1' is not compatible with DBus")."""
+    """Whether sound goes over the bus. None: yes, but not with `commandline`: plugins lose `<audio>`, and
+    QEMU refuses to start without it ("Audiodev 'audio1' is not compatible with DBus")."""
     input: bool | None = None
     """Whether a missing absolute pointer (and keyboard) is added. None: yes."""
 

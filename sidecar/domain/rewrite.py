@@ -1,7 +1,8 @@
 """Gives a domain its D-Bus display, the sound to it, and what a viewer needs to work with it.
 
-KubeVirt calls its hooks two or three times in one boot, and a later call sees a lossy copy of what the earlier
-one made (facts: kubevirt 2). So every rule looks at what is there and completes it; none depends on being first.
+KubeVirt calls its hooks two or three times in one boot, and a later call sees a lossy copy of what the
+earlier one made (facts: kubevirt 2). So every rule looks at what is there and completes it; none depends on
+being first.
 """
 
 from sidecar.domain import commandline
@@ -29,7 +30,8 @@ def rewrite(domain_xml: bytes, options: RewriteOptions) -> bytes:
     if document.root.name != "domain":
         raise DomainError(f"the XML is not a domain: its root is <{document.root.name[:100]}>")
     domain = _Domain(document)
-    if not domain.children("graphics") and not options.screen:
+    graphical = domain.children("graphics") or commandline.has_display(document)
+    if not graphical and not options.screen:
         return domain_xml
     if options.graphics is Graphics.COMMANDLINE:
         _offer_by_commandline(domain, options)
@@ -121,7 +123,7 @@ def _offer_by_commandline(domain: _Domain, options: RewriteOptions) -> None:
 
 
 def _dbus_audio(domain: _Domain) -> str:
-    """The id of the `<audio>` that goes over the bus: one that does already, one that led nowhere, or a new one.
+    """The id of the `<audio>` that goes over the bus: one that does, one that led nowhere, or a new one.
 
     One that leads somewhere else (SPICE, the host's sound) is somebody's choice and stays.
     """
