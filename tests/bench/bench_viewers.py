@@ -6,8 +6,8 @@
 For each number of viewers it measures processor time per delivered update, updates per second and viewer, and
 bytes per update; then the time from a key press to the picture in a still desktop, memory, and how long it
 takes until 64 viewers that connect in one instant are greeted. Processor time of the daemon is that of its
-process, and (`+QEMU`) with what QEMU does more than without a viewer; that of the built-in server is what QEMU
-does more than without a viewer. The load generator runs on the same machine, for both alike; see `load_clients.py`.
+process, and (`+QEMU`) with what QEMU does more than without a viewer; that of the built-in server is what
+QEMU does more than without a viewer. The load generator runs on the same machine, for both alike.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def baseline(load: str, options: argparse.Namespace) -> float:
 
 
 def play(server: Server, **plan: Any) -> tuple[dict[str, Any], float, float, int]:
-    """Runs the load generator; its result, the processor time of daemon and QEMU meanwhile, memory at the end."""
+    """Runs the load generator; its result, processor time of daemon and QEMU meanwhile, memory at the end."""
     command = [sys.executable, "-m", "bench.load_clients", json.dumps({"port": server.port, **plan})]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     before = after = server.processor()

@@ -33,7 +33,7 @@ class SkipParser:
         self._left = 0
 
     def read(self, connection: socket.socket) -> int:
-        """Takes what a non-blocking TCP socket has; how many updates ended in it. ConnectionError at the end."""
+        """Takes what a non-blocking TCP socket has; how many updates ended. ConnectionError at its end."""
         before = self.updates
         while True:
             try:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from support.guest_image import Mode
 from support.ports import free_port
 from support.qemu import Qemu, vnc_display
@@ -21,7 +20,7 @@ def test_it_counts_updates_of_every_viewer(start_qemu: Callable[..., Qemu], enco
     port = free_port()
     qemu = start_qemu(vnc_display(f"127.0.0.1:{port}"))
     qemu.show(Mode.TEXT)
-    plan = {"port": port, "viewers": 3, "encodings": [encoding, -224], "seconds": 1, "warm_up": 0}
+    plan = {"port": port, "viewers": 3, "encodings": [encoding, -224, -255], "seconds": 1, "warm_up": 0}
     done = subprocess.run(
         [sys.executable, "-m", "bench.load_clients", json.dumps(plan)],
         env={**os.environ, "PYTHONPATH": str(TESTS)},
