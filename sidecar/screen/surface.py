@@ -53,11 +53,12 @@ class Frame:
 class Surface:
     """What one console shows now. `frame` is replaced when the size changes."""
 
-    __slots__ = ("_clock", "frame")
+    __slots__ = ("_clock", "_scratch", "frame")
 
     def __init__(self, width: int = 640, height: int = 480) -> None:
         self._clock = 1
         self.frame = Frame(width, height, self._clock)
+        self._scratch = _Scratch(width)
 
     def resize(self, width: int, height: int) -> None:
         """Puts a black frame of the new size in place; nothing happens when the size is the same."""
@@ -87,7 +88,9 @@ class Surface:
             return False
         if (area.width, area.height) != (pixels.shape[1], pixels.shape[0]):
             pixels = pixels[area.y - y : area.bottom - y, area.x - x : area.right - x]
-        changed = _write_tiles(frame, area, pixels)
+        if self._scratch.pixels.shape[1] < area.width:
+            self._scratch = _Scratch(area.width)
+        changed = _write_tiles(frame, area, pixels, self._scratch)
         if not changed.any():
             return False
         self._clock += 1
@@ -97,25 +100,34 @@ class Surface:
         return True
 
 
-def _write_tiles(frame: Frame, area: Rectangle, pixels: Pixels) -> NDArray[np.bool_]:
+def _write_tiles(frame: Frame, area: Rectangle, pixels: Pixels, scratch: "_Scratch") -> NDArray[np.bool_]:
     """Writes `pixels` into `area` of `frame`; which of the tiles that `area` touches differ now."""
     target = frame.pixels[area.y : area.bottom, area.x : area.right]
-    # ufunc temporaries of one tile row stay in the processor's cache, those of a screen would not
+    # one tile row at a time, in memory that is used again: it stays in the processor's cache
     rows = []
     y = area.y
     column_starts = _tile_starts(area.x, area.right)
     while y < area.bottom:
         end = min((y // TILE + 1) * TILE, area.bottom)
         part = slice(y - area.y, end - area.y)
-        new = pixels[part] & RGB_MASK
-        difference = np.bitwise_xor(new, target[part])
-        per_column = np.bitwise_or.reduce(difference, axis=0)
-        changed = np.bitwise_or.reduceat(per_column, column_starts) != 0
+        new = np.bitwise_and(pixels[part], RGB_MASK, out=scratch.pixels[: end - y, : area.width])
+        differs = np.not_equal(new, target[part], out=scratch.differs[: end - y, : area.width])
+        changed = np.logical_or.reduceat(differs.any(axis=0), column_starts)
         if changed.any():
             target[part] = new
         rows.append(changed)
         y = end
     return np.array(rows)
+
+
+class _Scratch:
+    """Room for one row of tiles, which a writer uses again and again."""
+
+    __slots__ = ("differs", "pixels")
+
+    def __init__(self, width: int) -> None:
+        self.pixels: Pixels = np.empty((TILE, width), np.uint32)
+        self.differs: NDArray[np.bool_] = np.empty((TILE, width), np.bool_)
 
 
 def _tile_starts(start: int, end: int) -> NDArray[np.intp]:
