@@ -1,0 +1,217 @@
+"""The parts put together: a guest, the frontends, the admin socket, the hook; and how all of it ends."""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from sidecar.config.address import TcpAddress, UnixAddress
+from sidecar.config.options import DaemonOptions, HookOptions, ServeOptions
+from sidecar.config.password import read_password
+from sidecar.config.run_directory import ADMIN_SOCKET, prepare_run_directory
+from sidecar.control.admin import AdminServer
+from sidecar.control.admin_commands import CommandTable, session_commands
+from sidecar.encode.store import SegmentStore
+from sidecar.guest import Guest
+from sidecar.input.layout import Layout
+from sidecar.input.seat import Seats
+from sidecar.log import get_logger
+from sidecar.qemu.attach import Attach, BusAttach, FdAttach, QmpAttach
+from sidecar.qemu.bus import PrivateBus
+from sidecar.qemu.guest import QemuGuest
+from sidecar.session.feed import StatusFeed
+from sidecar.session.registry import Policy, Registry, SharePolicy
+from sidecar.vnc.access import Access, server_context
+from sidecar.vnc.server import VncServer
+
+log = get_logger(__name__)
+
+ENCODERS = 2
+"""Threads that encode: the reference machine has two cores."""
+
+SWITCH_INTERVAL = 0.001
+"""Seconds after which a thread gives way: the listener's thread must not wait long behind the main loop."""
+
+
+class Daemon:
+    """What runs while `frontends` is entered."""
+
+    def __init__(self, registry: Registry, feed: StatusFeed, vnc: VncServer, addresses: list[str]) -> None:
+        self.registry = registry
+        self.feed = feed
+        self.vnc = vnc
+        self.addresses = addresses
+        """Where viewers connect, as `vnc` and an address, or a WebSocket URL."""
+
+
+@asynccontextmanager
+async def frontends(options: DaemonOptions, guest: Guest) -> AsyncIterator[Daemon]:
+    """Serves `guest` as `options` say while it is entered. Raises SidecarError when it cannot."""
+    prepare_run_directory(options.run_dir)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    if options.tls_dir is not None:
+        # a certificate that cannot be used is told now, not to the first viewer
+        server_context(options.tls_dir)
+    registry = Registry(
+        Policy(
+            share=SharePolicy(options.share),
+            max_sessions=options.max_sessions,
+            max_waiting=max(Policy.max_waiting, options.max_sessions),
+            view_only=options.view_only,
+        )
+    )
+    seats = Seats(guest)
+    feed = StatusFeed(registry, guest)
+    addresses: list[str] = []
+    with ThreadPoolExecutor(ENCODERS, "encoder") as pool:
+        vnc = VncServer(
+            guest,
+            registry,
+            SegmentStore(pool),
+            seats,
+            layout=Layout(options.keyboard_layout),
+            access=_access(options),
+            name=options.name,
+            auth_timeout=options.auth_timeout,
+            allow_power=options.allow_power,
+        )
+        admin = AdminServer(options.run_dir / ADMIN_SOCKET, CommandTable(*session_commands(feed)))
+        try:
+            async with admin, vnc:
+                for address in options.vnc:
+                    addresses.append(await _listen(vnc, address))
+                async with _web(options, vnc) as web_address:
+                    addresses += web_address
+                    for where in addresses:
+                        log.info("listening", address=where)
+                    # what start-up has left behind is not worth looking through again and again
+                    gc.collect()
+                    gc.freeze()
+                    yield Daemon(registry, feed, vnc, addresses)
+                    registry.close()
+        finally:
+            feed.close()
+            seats.close()
+
+
+async def serve(options: ServeOptions) -> None:
+    """`vdi-sidecar serve`: attaches, serves, and ends on SIGINT or SIGTERM."""
+    async with QemuGuest(_attach(options)) as guest, frontends(options, guest):
+        with ending_signals() as ended:
+            await ended.wait()
+        log.info("ending")
+
+
+async def hook(options: HookOptions) -> None:
+    """`vdi-sidecar hook`: the bus, the frontends and the hook socket; ends as KubeVirt wants it."""
+    # gRPC is for this command alone: 17 MB
+    from sidecar.domain.bus import BUS_SOCKET, bus_address  # noqa: PLC0415
+    from sidecar.domain.command import define_domain  # noqa: PLC0415
+    from sidecar.hook.server import SOCKET_NAME, HookServer  # noqa: PLC0415
+    from sidecar.hook.termination import Termination, pod_grace_period, time_to_go  # noqa: PLC0415
+
+    address = bus_address(os.environ, options.dbus_address)
+    socket = options.hook_dir.absolute() / BUS_SOCKET
+    termination = Termination(grace=options.grace)
+    loop = asyncio.get_running_loop()
+
+    async def define(domain: bytes, vmi: bytes) -> bytes:
+        grace = pod_grace_period(vmi)
+        if grace is not None and options.grace_follows_vmi:
+            termination.grace = grace
+        # lxml is C code on at most a few MB: short, but not on the loop that serves viewers
+        return await asyncio.to_thread(
+            define_domain,
+            vmi,
+            domain,
+            dbus_address=address,
+            graphics=options.graphics,
+            screen=options.screen,
+            audio=options.audio,
+            input=options.input,
+        )
+
+    async with (
+        PrivateBus(socket, allow_uid=QEMU_UID if os.geteuid() == 0 else None) as bus,
+        QemuGuest(BusAttach(bus.address)) as guest,
+        frontends(options, guest) as daemon,
+        HookServer(options.hook_dir.absolute() / SOCKET_NAME, define_domain=define, status=daemon.feed) as server,
+    ):
+        guest.lifecycle.subscribe(termination.guest_changed)
+        termination.guest_changed(guest.state)
+
+        async def await_shutdown() -> None:
+            await server.shutdown_requested.wait()
+            termination.shutdown_answered()
+
+        shutdown = loop.create_task(await_shutdown())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lambda: termination.sigterm(time.monotonic()))
+        try:
+            reason = await time_to_go(termination)
+        finally:
+            shutdown.cancel()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+        log.info("ending", cause=reason.value)
+
+
+QEMU_UID = 107
+"""The user that QEMU runs as in KubeVirt, where the sidecar itself may be root (facts: kubevirt 4)."""
+
+
+@contextmanager
+def ending_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set while it is entered."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    try:
+        yield ended
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _attach(options: ServeOptions) -> Attach:
+    if options.qmp is not None:
+        return QmpAttach(options.qmp)
+    if options.p2p_fd is not None:
+        return FdAttach(options.p2p_fd)
+    assert options.dbus_address is not None, "ServeOptions lets nothing else through"
+    return BusAttach(options.dbus_address, options.bus_name)
+
+
+def _access(options: DaemonOptions) -> Access:
+    password_file = options.password_file
+    if password_file is None:
+        return Access(None, options.tls_dir)
+    # one that cannot be read is told now; later ones are logged, and nobody gets in
+    read_password(password_file)
+    return Access(lambda: read_password(password_file), options.tls_dir)
+
+
+async def _listen(vnc: VncServer, address: TcpAddress | UnixAddress) -> str:
+    if isinstance(address, UnixAddress):
+        await vnc.listen_unix(address.path)
+        return f"vnc {address}"
+    port = await vnc.listen_tcp(address.host, address.port)
+    return f"vnc {TcpAddress(address.host, port)}"
+
+
+@asynccontextmanager
+async def _web(options: DaemonOptions, vnc: VncServer) -> AsyncIterator[list[str]]:
+    """WebSocket, if it is wanted; aiohttp is loaded only then."""
+    if options.web is None:
+        yield []
+        return
+    from sidecar.web.server import start_web  # noqa: PLC0415
+
+    yield []
