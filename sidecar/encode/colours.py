@@ -116,6 +116,13 @@ def sampled(pixels: Pixels) -> set[int]:
     return set(pixels[:: max(pixels.size // SAMPLES | 1, SAMPLE_STEP)].tolist())
 
 
+def is_busy(pixels: Pixels) -> bool:
+    """Whether more than half of `pixels` (flat) differ from the one before, judged by some: a photo's do."""
+    step = max(pixels.size // SAMPLES | 1, SAMPLE_STEP)
+    changes = pixels[1::step] != pixels[:-1:step]
+    return 2 * int(np.count_nonzero(changes)) > int(changes.size)
+
+
 def indexed(values: Pixels, sample: set[int], limit: int) -> tuple[Pixels, NDArray[np.intp]] | None:
     """As `distinct`, but faster for few colours; then some entries of the palette may be unused.
 
@@ -159,7 +166,8 @@ class _DirectPalette:
     @classmethod
     def find(cls, sample: set[int], values: Pixels, limit: int) -> "_DirectPalette | None":
         """One for all `values`, of which `sample` are some; None above `limit` or DIRECT_COLOURS colours."""
-        colours = set(sample)
+        # one value a run shows rare colours better than the picture's own sample does
+        colours = sample.union(values[:: values.size // SAMPLES + 1].tolist())
         while len(colours) <= min(limit, DIRECT_COLOURS):
             found = cls._without_collisions(np.array(sorted(colours), np.uint32))
             if found is None:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from sidecar.encode import jpeg
-from sidecar.encode.colours import few_colours, sampled
+from sidecar.encode.colours import few_colours, is_busy, sampled
 from sidecar.encode.deflate import Data, deflate
 from sidecar.encode.form import ZLIB_HEADER, Form
 from sidecar.screen.surface import Pixels
@@ -26,7 +26,8 @@ JPEG_AREA: Final = 1024
 """Smallest rectangle worth a JPEG's own tables (about 600 bytes)."""
 
 JPEG_COLOURS: Final = 24
-"""A rectangle of so few colours is drawn, not photographed: it stays exact."""
+"""A rectangle of so few colours is drawn, not photographed: it stays exact, as does one of up to 256
+colours in which pixels mostly equal their neighbours, such as text with soft edges."""
 
 STREAMS: Final = 4
 
@@ -56,7 +57,8 @@ def encode(pixels: Pixels, form: Form, stream: int = 0) -> tuple[bytes, bool]:
             bits = np.packbits(mask, axis=-1).reshape(-1)
             return _paletted(flat[[0, second]], bits, form, stream), False
     may_lose = form.jpeg_quality is not None and flat.size >= JPEG_AREA
-    palette = few_colours(flat, sample, JPEG_COLOURS if may_lose else min(256, max(2, flat.size // 8)))
+    limit = JPEG_COLOURS if may_lose and is_busy(flat) else min(256, max(2, flat.size // 8))
+    palette = few_colours(flat, sample, limit)
     if palette is not None:
         return _paletted(*palette, form, stream), False
     if may_lose and form.jpeg_quality is not None:

@@ -189,6 +189,13 @@ def test_what_is_drawn_stays_exact_even_where_jpeg_is_allowed():
     np.testing.assert_array_equal(decode(segment, WIRES["server's own"]), pixels)
 
 
+def test_text_with_soft_edges_stays_exact_even_where_jpeg_is_allowed():
+    pixels = picture(np.random.default_rng(5), 128, 128, 100, "sparse")
+    assert not encoded(pixels, Form.of(Encoding.TIGHT, quality_level=9)).lossy
+    pixels = picture(np.random.default_rng(5), 128, 128, 100, "pixels")
+    assert encoded(pixels, Form.of(Encoding.TIGHT, quality_level=9)).lossy
+
+
 def test_a_small_photo_stays_exact():
     segment = encoded(photo(30, 30), Form.of(Encoding.TIGHT, quality_level=9))
     assert not segment.lossy
