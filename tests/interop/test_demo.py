@@ -1,0 +1,92 @@
+"""`vdi-sidecar demo` shows a guest, says where, and leaves nothing behind."""
+
+import os
+import pty
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.daemon import COMMAND
+from support.ports import free_port, is_listening
+from support.processes import Process
+from support.rfb_client import RfbClient
+from support.rfb_wire import Encoding
+from support.waiting import wait_until
+
+
+def _children(pid: int) -> list[int]:
+    found = subprocess.run(["ps", "--ppid", str(pid), "-o", "pid="], capture_output=True, text=True).stdout
+    return [int(child) for child in found.split()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_shows_a_guest_and_ends_without_a_trace(short_dir: Path, number: signal.Signals) -> None:
+    port = free_port()
+    scratch = short_dir / "tmp"
+    scratch.mkdir()
+    run_directory = short_dir / "run"
+    options = (
+        "--guest",
+        "box",
+        "--memory",
+        "64M",
+        "--vnc",
+        f"127.0.0.1:{port}",
+        "--run-dir",
+        str(run_directory),
+    )
+    demo = Process((*COMMAND, "demo", *options), short_dir / "demo.log", {"TMPDIR": str(scratch)})
+    try:
+        wait_until(lambda: is_listening(port), "the demo listens")
+        with RfbClient(("127.0.0.1", port), encodings=(Encoding.ZRLE, Encoding.DESKTOP_SIZE)) as client:
+            client.until(lambda: client.values.shape == (768, 1024), "the guest is up")
+            client.until(lambda: bool(np.any(client.rgb == 0xFF0000)), "the box is there")
+            assert f"vncviewer 127.0.0.1::{port}" in demo.output
+            children = _children(demo.pid)
+            assert len(children) == 2, "QEMU and dbus-daemon"
+            demo.signal(number)
+            assert demo.wait() == 0, demo.output
+        assert "Traceback" not in demo.output
+        assert not any(Path(f"/proc/{child}").exists() for child in children)
+        assert not list(scratch.iterdir())
+        assert not run_directory.exists()
+    finally:
+        demo.stop()
+
+
+def test_its_table_follows_the_sessions(short_dir: Path) -> None:
+    port = free_port()
+    terminal, side = pty.openpty()
+    options = ("--guest", "box", "--memory", "64M", "--vnc", f"127.0.0.1:{port}")
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "150"}
+    demo = subprocess.Popen(
+        (*COMMAND, "demo", *options, "--run-dir", str(short_dir / "run")),
+        stdout=side,
+        stderr=side,
+        env=environment,
+    )
+    os.close(side)
+    os.set_blocking(terminal, False)
+    shown = bytearray()
+
+    def shows(text: str) -> bool:
+        try:
+            while data := os.read(terminal, 65536):
+                shown.extend(data)
+        except OSError:
+            # nothing more now, or the other side is closed
+            pass
+        return text.encode() in shown
+
+    try:
+        wait_until(lambda: shows("(attached) - 0 sessions"), f"the table is shown: {shown!r}")
+        with RfbClient(("127.0.0.1", port), encodings=(Encoding.ZRLE,)) as client:
+            client.refresh()
+            wait_until(lambda: shows("(attached) - 1 session"), "the viewer is listed")
+    finally:
+        demo.send_signal(signal.SIGINT)
+        status = demo.wait(30)
+        os.close(terminal)
+    assert status == 0
