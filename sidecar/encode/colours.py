@@ -128,7 +128,7 @@ def indexed(values: Pixels, sample: set[int], limit: int) -> tuple[Pixels, NDArr
 
     `sample`: what `sampled` found in them.
     """
-    direct = _DirectPalette.find(sample, values, limit)
+    direct = DirectPalette.find(sample, values, limit)
     if direct is not None:
         return direct.colours, direct.index(values).astype(np.intp)
     return distinct(values, limit)
@@ -144,7 +144,7 @@ def few_colours(pixels: Pixels, sample: set[int], limit: int) -> tuple[Pixels, N
     starts = starts_of_runs(pixels, pixels.size)
     values = pixels[starts]
     if pixels.size >= DIRECT_PIXELS:
-        direct = _DirectPalette.find(sample, values, limit)
+        direct = DirectPalette.find(sample, values, limit)
         if direct is not None:
             return direct.colours, direct.index(pixels).astype(np.uint8)
     found = distinct(values, limit)
@@ -156,7 +156,7 @@ def few_colours(pixels: Pixels, sample: set[int], limit: int) -> tuple[Pixels, N
 
 
 @dataclass(frozen=True, slots=True)
-class _DirectPalette:
+class DirectPalette:
     """A palette with gaps in which each colour stands where its hash says: indices are computed."""
 
     colours: Pixels
@@ -164,7 +164,7 @@ class _DirectPalette:
     shift: np.uint32
 
     @classmethod
-    def find(cls, sample: set[int], values: Pixels, limit: int) -> "_DirectPalette | None":
+    def find(cls, sample: set[int], values: Pixels, limit: int) -> "DirectPalette | None":
         """One for all `values`, of which `sample` are some; None above `limit` or DIRECT_COLOURS colours."""
         # one value a run shows rare colours better than the picture's own sample does
         colours = sample.union(values[:: values.size // SAMPLES + 1].tolist())
@@ -179,7 +179,7 @@ class _DirectPalette:
         return None
 
     @classmethod
-    def _without_collisions(cls, colours: Pixels) -> "_DirectPalette | None":
+    def _without_collisions(cls, colours: Pixels) -> "DirectPalette | None":
         """The smallest of at most 256 entries that a multiplier gives; None where none does."""
         products = colours * np.array(MULTIPLIERS)[:, np.newaxis]
         for bits in range(max((colours.size - 1).bit_length(), 1), 9):

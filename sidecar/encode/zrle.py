@@ -8,7 +8,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.encode.colours import indexed, lengths_of_runs, sampled, starts_of_runs
+from sidecar.encode.colours import (
+    DIRECT_COLOURS,
+    DirectPalette,
+    indexed,
+    lengths_of_runs,
+    sampled,
+    starts_of_runs,
+)
 from sidecar.encode.deflate import deflate
 from sidecar.encode.form import Form
 from sidecar.encode.pixel_form import PixelForm
@@ -21,6 +28,9 @@ RAW: Final = b"\x00"
 SOLID: Final = b"\x01"
 TWO_COLOURS: Final = b"\x02"
 PALETTE_RUNS: Final = 128
+
+USED_BITS: Final = 64
+"""Entries of a palette whose use in a tile can be noted in one word."""
 
 MAX_PACKED: Final = 16
 MAX_PALETTE: Final = 127
@@ -51,7 +61,7 @@ def tile_bytes(pixels: Pixels, form: PixelForm) -> bytes:
         is_noise = colours > NOISE
         is_simple = colours <= 2
         _fill(written, places, tiles, is_simple, partial(_simple, form=form))
-        _fill(written, places, tiles, ~(is_simple | is_noise), partial(_as_palettes, form=form))
+        _fill(written, places, tiles, ~(is_simple | is_noise), partial(_paletted, form=form))
         unwritten = np.array([not written[place] for place in places])
         _fill(written, places, tiles, unwritten, partial(_raw, form=form))
     return b"".join(written)
@@ -91,7 +101,7 @@ def _raw(tiles: Pixels, form: PixelForm) -> list[bytes]:
 
 
 def _simple(tiles: Pixels, form: PixelForm) -> list[bytes]:
-    """Tiles (count, height, width) of one or two colours; those that have more as `_as_palettes` does."""
+    """Tiles (count, height, width) of one or two colours; those that have more as `_paletted` does."""
     count = len(tiles)
     firsts = tiles[:, 0, 0]
     # differences from a tile's first pixel: 0, and for two colours one other value
@@ -117,7 +127,7 @@ def _simple(tiles: Pixels, form: PixelForm) -> list[bytes]:
         else:
             written.append(b"")
     if not is_simple.all():
-        _fill(written, list(range(count)), tiles, ~is_simple, partial(_as_palettes, form=form))
+        _fill(written, list(range(count)), tiles, ~is_simple, partial(_paletted, form=form))
     return written
 
 
@@ -126,6 +136,77 @@ def _packed_bits(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     if mask.shape[2] % 8:
         return np.packbits(mask, axis=2)
     return np.packbits(mask).reshape(*mask.shape[:2], -1)
+
+
+def _paletted(tiles: Pixels, form: PixelForm) -> list[bytes]:
+    """Tiles (count, height, width) with a palette; empty where raw is shorter."""
+    written = _computed(tiles, form)
+    if written is None:
+        return _from_runs(tiles, form)
+    unwritten = np.array([not tile for tile in written])
+    _fill(written, list(range(len(tiles))), tiles, unwritten, partial(_from_runs, form=form))
+    return written
+
+
+def _computed(tiles: Pixels, form: PixelForm) -> list[bytes] | None:
+    """Every tile packed, the indices being computed; empty above 16 colours. None: all have too many."""
+    count, height, width = tiles.shape
+    area = height * width
+    flat = tiles.reshape(-1)
+    sample = sampled(flat)
+    if len(sample) > DIRECT_COLOURS:
+        return None
+    direct = DirectPalette.find(sample, flat[starts_of_runs(flat, flat.size)], DIRECT_COLOURS)
+    if direct is None or direct.colours.size > USED_BITS:
+        return None
+    entries = direct.index(flat).astype(np.uint8)
+    word: Any = np.uint32 if direct.colours.size <= 32 else np.uint64
+    bits = np.left_shift(word(1), entries.reshape(count, area), dtype=word)
+    used = np.bitwise_or.reduce(bits, axis=1)
+    places = np.arange(direct.colours.size, dtype=word)
+    is_used = (used[:, np.newaxis] >> places & word(1)).astype(np.bool_)
+    numbers = np.zeros((count, 256), np.uint8)
+    numbers[:, : places.size] = is_used.cumsum(axis=1) - 1
+    tables, data = numbers.tobytes(), entries.tobytes()
+    palettes = form.cpixels(direct.colours[np.nonzero(is_used)[1]]).tobytes()
+    colour_counts = is_used.sum(axis=1)
+    palette_ends = (np.cumsum(colour_counts) * form.cpixel_size).tolist()
+    written = [b""] * count
+    index_bits = _index_bits(colour_counts)
+    for packed_bits in (2, 4):
+        chosen = np.flatnonzero((index_bits == packed_bits) & (colour_counts <= MAX_PACKED)).tolist()
+        local = b"".join(
+            data[area * tile : area * (tile + 1)].translate(tables[256 * tile : 256 * (tile + 1)])
+            for tile in chosen
+        )
+        rows = _packed_indices(np.frombuffer(local, np.uint8).reshape(-1, height, width), packed_bits)
+        for tile, row in zip(chosen, rows, strict=True):
+            colours, end = int(colour_counts[tile]), palette_ends[tile]
+            written[tile] = bytes((colours,)) + palettes[end - colours * form.cpixel_size : end] + row
+    return written
+
+
+def _index_bits(colour_counts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Bits of a packed index for 3 colours and more; above 16 it has no meaning."""
+    return np.where(colour_counts <= 4, 2, 4)
+
+
+def _packed_indices(indices: NDArray[np.uint8], bits: int) -> list[bytes]:
+    """Tiles of indices (count, height, width), `bits` (2 or 4) a pixel; rows begin on a byte."""
+    count, height, width = indices.shape
+    per_byte = 8 // bits
+    if width % per_byte:
+        padded = np.zeros((count, height, -(-width // per_byte) * per_byte), np.uint8)
+        padded[:, :, :width] = indices
+        indices = padded
+    # a word holds the pixels of one byte, the first in its lowest bits: each is shifted to its place
+    word = np.dtype(f"<u{per_byte}").type
+    words: NDArray[Any] = indices.view(word)
+    packed = np.zeros_like(words)
+    for place in range(per_byte):
+        shift = 8 - bits * (place + 1) - 8 * place
+        packed |= words << word(shift) if shift > 0 else words >> word(-shift)
+    return [tile.tobytes() for tile in packed.astype(np.uint8)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +225,7 @@ class _Runs:
     palette: Pixels
 
 
-def _as_palettes(tiles: Pixels, form: PixelForm) -> list[bytes]:
+def _from_runs(tiles: Pixels, form: PixelForm) -> list[bytes]:
     """Every tile with a palette, packed or as runs, whichever is shorter; empty where raw is shorter."""
     count, height, width = tiles.shape
     result = [b""] * count
@@ -156,7 +237,7 @@ def _as_palettes(tiles: Pixels, form: PixelForm) -> list[bytes]:
     palette_ends = np.cumsum(runs.colour_counts).tolist()
     encoded, offsets = _written_runs(runs)
     boundaries = offsets[runs.bounds]
-    index_bits = np.array([0, 0, 1, 2, 2, *[4] * 12])[np.minimum(runs.colour_counts, MAX_PACKED)]
+    index_bits = _index_bits(runs.colour_counts)
     packed_sizes = height * -(-width * index_bits // 8)
     is_packed = (runs.colour_counts <= MAX_PACKED) & (packed_sizes <= np.diff(boundaries))
     packed = _packed(runs, np.flatnonzero(is_packed), index_bits, height, width)
@@ -223,21 +304,12 @@ def _packed(
 ) -> dict[int, bytes]:
     """The indices of the `chosen` tiles, 2 or 4 bits a pixel, rows beginning on a byte."""
     packed: dict[int, bytes] = {}
-    for bits, word in ((2, np.uint32), (4, np.uint16)):
+    for bits in (2, 4):
         tiles = chosen[index_bits[chosen] == bits]
         if not tiles.size:
             continue
         mine = np.concatenate([np.arange(*runs.bounds[tile : tile + 2]) for tile in tiles.tolist()])
         indices = np.repeat(runs.local[mine].astype(np.uint8), runs.lengths[mine])
-        per_byte = 8 // bits
-        padded = np.zeros((tiles.size, height, -(-width // per_byte) * per_byte), np.uint8)
-        padded[:, :, :width] = indices.reshape(tiles.size, height, width)
-        # a word holds the pixels of one byte, the first in its lowest bits: each is shifted to its place
-        words: NDArray[Any] = padded.view(word)
-        data = np.zeros_like(words)
-        for place in range(per_byte):
-            shift = 8 - bits * (place + 1) - 8 * place
-            data |= words << word(shift) if shift > 0 else words >> word(-shift)
-        for tile, row in zip(tiles.tolist(), data.astype(np.uint8).reshape(tiles.size, -1), strict=True):
-            packed[tile] = row.tobytes()
+        rows = _packed_indices(indices.reshape(-1, height, width), bits)
+        packed.update(zip(tiles.tolist(), rows, strict=True))
     return packed
