@@ -28,7 +28,8 @@ def rewrite(domain_xml: bytes, options: RewriteOptions) -> bytes:
     """
     document = Document(domain_xml)
     if document.root.name != "domain":
-        raise DomainError(f"the XML is not a domain: its root is <{document.root.name[:100]}>")
+        root = " ".join(document.root.name[:100].split())
+        raise DomainError(f"the XML is not a domain: its root is <{root}>")
     domain = _Domain(document)
     graphical = domain.children("graphics") or commandline.has_display(document)
     if not graphical and not options.screen:

@@ -61,6 +61,7 @@ DEVICES = "<devices><graphics type='vnc'/></devices>"
             b"<domainsnapshot><domain/></domainsnapshot>", "root is <domainsnapshot>", id="a snapshot"
         ),
         pytest.param(b"<domain xmlns='urn:x'/>", "root is <{urn:x}domain>", id="another namespace"),
+        pytest.param(b"<domain xmlns='a&#10;b'/>", "root is <{a b}domain>", id="a namespace of two lines"),
         pytest.param(b"<x:domain xmlns:x='urn:x'/>", "root is <{urn:x}domain>", id="another prefix"),
         pytest.param("<domain>ä</domain>".encode("latin-1"), "not utf-8: byte 8", id="Latin-1 as UTF-8"),
         pytest.param(b"<domain>\xed\xa0\x80</domain>", "not utf-8", id="surrogate"),
