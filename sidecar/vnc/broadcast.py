@@ -40,7 +40,7 @@ class Group:
 
     exact: TileMask
     lossy: TileMask | None
-    clip: Rectangle
+    visible: Rectangle
     exact_form: Form
     lossy_form: Form | None
     receivers: list[Receiver] = field(default_factory=list)
@@ -149,16 +149,11 @@ class Broadcast:
             if lossy_bytes == nothing:
                 lossy = None
             visible = canvas.visible
-            key = (
-                exact_bytes,
-                lossy_bytes,
-                receiver.exact,
-                receiver.lossy if lossy is not None else None,
-                clip,
-            )
+            lossy_form = None if lossy is None else receiver.lossy
+            key = (exact_bytes, lossy_bytes, receiver.exact, lossy_form, visible)
             group = groups.get(key)
             if group is None:
-                group = groups[key] = Group(exact, lossy, visible, receiver.exact, receiver.lossy)
+                group = groups[key] = Group(exact, lossy, visible, receiver.exact, lossy_form)
             group.receivers.append(receiver)
             receiver.job = True
             np.copyto(canvas.sent, versions, where=exact if lossy is None else exact | lossy)
@@ -171,8 +166,8 @@ class Broadcast:
             if mask is None or form is None:
                 continue
             areas = rectangles(mask, frame)
-            if group.clip != frame.bounds:
-                areas = clip(areas, group.clip)
+            if group.visible != frame.bounds:
+                areas = clip(areas, group.visible)
             wanted.append((areas, form))
         segments: list[Segment] = []
         for areas, form in wanted:

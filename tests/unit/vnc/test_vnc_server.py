@@ -146,6 +146,22 @@ async def test_a_client_that_cannot_resize_sees_what_fits_and_black_beside_it(en
         await client.until_shown(shown)
 
 
+async def test_clients_of_other_sizes_get_only_what_they_have_room_for() -> None:
+    encodings = (Encoding.TIGHT, Encoding.DESKTOP_SIZE)
+    async with (
+        house() as here,
+        await here.connect(encodings=encodings) as follows,
+        await here.connect(encodings=(Encoding.TIGHT,)) as stays,
+    ):
+        for client in (follows, stays):
+            await client.until_shown(here.console.surface.frame.pixels)
+        here.console.resize(400, 250)
+        for seed in range(3):
+            here.console.draw(0, 0, picture(seed, 250, 400))
+            await follows.until_shown(here.console.surface.frame.pixels)
+            await stays.until_shown(here.console.surface.frame.pixels[:200, :320])
+
+
 async def test_a_client_may_choose_the_size_and_others_follow() -> None:
     encodings = (Encoding.RAW, Encoding.EXTENDED_DESKTOP_SIZE)
     async with (
