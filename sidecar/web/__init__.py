@@ -1,0 +1,1 @@
+"""The web side: WebSocket before the frontends. Imported only where it is used, for aiohttp is large."""

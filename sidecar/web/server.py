@@ -1,0 +1,178 @@
+"""The web server: WebSockets for a frontend's protocol, by aiohttp."""
+
+import asyncio
+import os
+import ssl as tls
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from sidecar.errors import SidecarError
+from sidecar.log import get_logger
+from sidecar.web.frames import CloseCode
+from sidecar.web.upgrade import OriginPolicy, UpgradeRefused, accept, is_upgrade
+from sidecar.web.websocket import CLOSE_TIME, HEARTBEAT, WebSocketTransport
+
+log = get_logger(__name__)
+
+WEBSOCKET_PATHS = ("/websockify", "/")
+"""Where a WebSocket is served: websockify's path and QEMU's."""
+
+HANDSHAKE_TIME = 10.0
+"""Seconds for a connection to send its request, and for its TLS handshake."""
+
+LONGEST_LINE = 4096
+"""Bytes of a request line or a header."""
+
+MOST_HEADERS = 64
+
+BACKLOG = 256
+
+_GREETING = "vdi-sidecar: the screen of a virtual machine. VNC over WebSocket is at /websockify.\n"
+
+
+class CannotServeWeb(SidecarError):
+    """An address is taken, or not ours to use."""
+
+
+class WebServer:
+    """Listens until it is closed."""
+
+    def __init__(
+        self, protocol_factory: Callable[[], asyncio.Protocol], origins: OriginPolicy, heartbeat: float
+    ) -> None:
+        self._protocol_factory = protocol_factory
+        self._origins = origins
+        self._heartbeat = heartbeat
+        self._connections: set[WebSocketTransport] = set()
+        self._listeners: list[asyncio.Server] = []
+        application = web.Application(client_max_size=LONGEST_LINE)
+        application.on_response_prepare.append(_sign)
+        for path in WEBSOCKET_PATHS:
+            application.router.add_get(path, self._get)
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=HANDSHAKE_TIME,
+            lingering_time=1.0,
+            max_line_size=LONGEST_LINE,
+            max_field_size=LONGEST_LINE,
+            max_headers=MOST_HEADERS,
+            shutdown_timeout=CLOSE_TIME,
+        )
+
+    @property
+    def ports(self) -> list[int]:
+        """The TCP ports that it listens on, in the order of the addresses."""
+        return [listener.sockets[0].getsockname()[1] for listener in self._listeners]
+
+    async def start(self, addresses: Sequence[tuple[str, int]], ssl: tls.SSLContext | None) -> None:
+        """Begins to listen. Raises CannotServeWeb, and listens nowhere then."""
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        time_limit: dict[str, Any] = {} if ssl is None else {"ssl_handshake_timeout": HANDSHAKE_TIME}
+        for host, port in addresses:
+            try:
+                self._listeners.append(
+                    await loop.create_server(
+                        cast("Callable[[], asyncio.Protocol]", self._runner.server),
+                        host or None,
+                        port,
+                        ssl=ssl,
+                        backlog=BACKLOG,
+                        **time_limit,
+                    )
+                )
+            except OSError as error:
+                await self.close()
+                raise CannotServeWeb(f"cannot listen on {host or '*'}:{port}: {_reason(error)}") from None
+
+    async def close(self) -> None:
+        """Stops listening, says goodbye to all and waits until they are gone, a few seconds at most."""
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self._connections):
+            connection.close_with(CloseCode.GOING_AWAY, "the server stops")
+        await asyncio.gather(*(connection.gone.wait() for connection in list(self._connections)))
+        await self._runner.cleanup()
+        self._listeners.clear()
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        if not is_upgrade(request.headers):
+            return web.Response(text=_GREETING)
+        if not self._origins.admits(request.headers, _local_address(request)):
+            log.warning("WebSocket of a foreign page refused", origin=request.headers.get("Origin"))
+            raise web.HTTPForbidden(text="Pages of this origin may not connect.\n")
+        try:
+            headers = accept(request.headers)
+        except UpgradeRefused as refusal:
+            return web.Response(
+                status=refusal.status, text=f"{refusal}\n", headers={"Sec-WebSocket-Version": "13"}
+            )
+        response = web.StreamResponse(status=101, headers=headers)
+        response.force_close()
+        writer = await response.prepare(request)
+        if writer is not None:
+            await self._serve(request, writer, headers.get("Sec-WebSocket-Protocol", ""))
+        return response
+
+    async def _serve(self, request: web.Request, writer: AbstractStreamWriter, subprotocol: str) -> None:
+        lower = request.transport
+        if lower is None:
+            return
+        connection = WebSocketTransport(
+            lower, self._protocol_factory(), subprotocol=subprotocol, heartbeat=self._heartbeat
+        )
+        self._connections.add(connection)
+        try:
+            connection.open()
+            request.protocol.keep_alive(False)
+            # it asks no more of its parser than feed_data and feed_eof
+            request.protocol.set_parser(cast("Any", connection))
+            while not connection.gone.is_set():
+                await connection.over_high_water.wait()
+                with suppress(ConnectionError):
+                    await writer.drain()
+                connection.drained()
+        finally:
+            self._connections.discard(connection)
+            if not connection.gone.is_set():
+                connection.abort()
+                connection.feed_eof()
+
+
+async def start_web(
+    addresses: Sequence[tuple[str, int]],
+    protocol_factory: Callable[[], asyncio.Protocol],
+    *,
+    ssl: tls.SSLContext | None = None,
+    origins: OriginPolicy | None = None,
+    heartbeat: float = HEARTBEAT,
+) -> WebServer:
+    """Serves WebSockets on every (host, port), each with a protocol of its own from `protocol_factory`.
+
+    `host` empty: all interfaces; `port` 0: the system's choice. The protocol's transport is a
+    `WebSocketTransport`. Raises CannotServeWeb. Close what is returned.
+    """
+    server = WebServer(protocol_factory, origins or OriginPolicy(), heartbeat)
+    await server.start(addresses, ssl)
+    return server
+
+
+async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "vdi-sidecar"
+
+
+def _local_address(request: web.Request) -> str:
+    name = request.get_extra_info("sockname")
+    return str(name[0]) if isinstance(name, tuple) and name else ""
+
+
+def _reason(error: OSError) -> str:
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return str(error.strerror or error)
