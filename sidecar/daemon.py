@@ -213,5 +213,16 @@ async def _web(options: DaemonOptions, vnc: VncServer) -> AsyncIterator[list[str
         yield []
         return
     from sidecar.web.server import start_web  # noqa: PLC0415
+    from sidecar.web.upgrade import OriginPolicy  # noqa: PLC0415
 
-    yield []
+    context = None if options.tls_dir is None else server_context(options.tls_dir)
+    # a page that does not know the password can do no harm, wherever it comes from
+    origins = OriginPolicy(("*",) if options.auth != "none" else options.web_origin)
+    server = await start_web(
+        [(options.web.host, options.web.port)], lambda: vnc.protocol("websocket"), ssl=context, origins=origins
+    )
+    try:
+        scheme = "ws" if context is None else "wss"
+        yield [f"{scheme}://{TcpAddress(options.web.host, server.ports[0])}/websockify"]
+    finally:
+        await server.close()

@@ -138,6 +138,14 @@ LISTEN_SETTINGS: tuple[Callable[[Any], Any], ...] = (
         help="Serve WebSocket at /websockify, as noVNC wants it.",
     ),
     setting(
+        "--web-origin",
+        section="Listen",
+        multiple=True,
+        metavar="ORIGIN",
+        help="Let pages of this origin connect (https://vms.example.org, or *), besides pages of the host that "
+        "they connect to. With a password any page may. Can be repeated.",
+    ),
+    setting(
         "--tls-dir",
         section="Listen",
         type=FILE,

@@ -26,6 +26,8 @@ class DaemonOptions:
     """Empty: no VNC."""
     web: TcpAddress | None = None
     """Where WebSocket (and the web page) is served."""
+    web_origin: tuple[str, ...] = ()
+    """Origins whose pages may connect besides those of the host itself; `*` means all."""
     name: str = ""
     """The machine's name for viewers; empty: the guest's own."""
     share: ShareName = "shared"
