@@ -1,0 +1,1 @@
+"""Everything that talks to QEMU. It implements `sidecar.guest`; only the daemon imports it."""

@@ -1,0 +1,164 @@
+"""The guest that QEMU runs, over any of the ways of `sidecar.qemu.attach`."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from sidecar.guest import GuestState
+from sidecar.log import get_logger
+from sidecar.observers import Observers
+from sidecar.qemu.attach import Attach
+from sidecar.qemu.back_off import BackOff
+from sidecar.qemu.console import QemuConsole
+from sidecar.qemu.errors import CallRefused, ConnectionLost, QmpRefused
+from sidecar.qemu.link import VM, VM_PATH, Link
+from sidecar.qemu.listener_thread import ListenerThread
+from sidecar.qemu.power import QemuPower
+
+log = get_logger(__name__)
+
+WAITING: Final = "Waiting for the virtual machine."
+LOST: Final = "The virtual machine is not running. Waiting for it to come back."
+ENDED: Final = "The virtual machine has ended."
+NO_DISPLAY: Final = "The virtual machine does not have this display any more."
+
+MAX_CONSOLES: Final = 16
+"""QEMU's graphics devices have at most 16 heads (virtio-gpu)."""
+
+STEADY: Final = 10.0
+"""Seconds after which an attached machine counts as there to stay, and the next try comes at once."""
+
+
+class QemuGuest:
+    """See `sidecar.guest.Guest`. `run` does the work; before it runs, console 0 shows that it waits.
+
+    Made on the main loop and belongs to it.
+    """
+
+    def __init__(self, attach: Attach) -> None:
+        self._attach = attach
+        self._state = GuestState.WAITING
+        self._name = "virtual machine"
+        self._uuid = ""
+        self._consoles: dict[int, QemuConsole] = {}
+        self._link: Link | None = None
+        self._power = QemuPower(lambda: self._link.qmp if self._link else None)
+        self._lifecycle: Observers[[GuestState]] = Observers()
+        self._console(0).display.show_notice(WAITING)
+
+    @property
+    def state(self) -> GuestState:
+        """Whether the machine is there."""
+        return self._state
+
+    @property
+    def name(self) -> str:
+        """The machine's name, for people."""
+        return self._name
+
+    @property
+    def uuid(self) -> str:
+        """The machine's UUID, or an empty string."""
+        return self._uuid
+
+    @property
+    def consoles(self) -> Mapping[int, QemuConsole]:
+        """By console number, ascending; console 0 is always there, and none ever goes."""
+        return MappingProxyType(self._consoles)
+
+    @property
+    def power(self) -> QemuPower:
+        """Its switches."""
+        return self._power
+
+    @property
+    def lifecycle(self) -> Observers[[GuestState]]:
+        """Called when `state`, `name` or the set of consoles has changed."""
+        return self._lifecycle
+
+    async def run(self) -> None:
+        """Attaches, and again after every end, until it is cancelled.
+
+        Returns only when the machine has ended and none can come back by this way (FdAttach). Raises
+        AttachError when the way can never work.
+        """
+        back_off = BackOff(0.1, 2.0)
+        async with ListenerThread() as thread:
+            while True:
+                async with self._attach.link() as link:
+                    began = time.monotonic()
+                    reason = await self._serve(link, thread)
+                if self._state is GuestState.ATTACHED:
+                    log.info("the virtual machine is gone", reason=reason)
+                    self._lose(thread)
+                else:
+                    log.info("the virtual machine cannot be attached", reason=reason)
+                if not self._attach.comes_back:
+                    return
+                if time.monotonic() - began > STEADY:
+                    back_off.reset()
+                await asyncio.sleep(back_off.next())
+
+    async def _serve(self, link: Link, thread: ListenerThread) -> str:
+        """Shows the machine until it is gone; why it is."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_end_with(link))
+                await self._attach_consoles(link, thread, tasks)
+        except* _Gone as gone:
+            reason = str(gone.exceptions[0])
+        except* (CallRefused, ConnectionLost, QmpRefused) as errors:
+            reason = str(errors.exceptions[0])
+        finally:
+            self._link = None
+        return reason
+
+    async def _attach_consoles(self, link: Link, thread: ListenerThread, tasks: asyncio.TaskGroup) -> None:
+        about = await link.properties(VM_PATH, VM)
+        numbers = [n for n in about.get("ConsoleIDs", []) if isinstance(n, int)]
+        if not numbers:
+            raise ConnectionLost("QEMU has no console yet")
+        if len(numbers) > MAX_CONSOLES:
+            log.warning("only the first consoles are shown", consoles=len(numbers), shown=MAX_CONSOLES)
+        tries = []
+        for number in sorted(numbers)[:MAX_CONSOLES]:
+            console = self._console(number)
+            first_try = asyncio.Event()
+            tasks.create_task(console.serve(link, thread, first_try))
+            tries.append(first_try)
+        for first_try in tries:
+            await first_try.wait()
+        for number in self._consoles.keys() - set(numbers):
+            thread.post(self._consoles[number].display.show_notice, NO_DISPLAY)
+        self._link = link
+        self._name = str(about.get("Name", "")) or self._name
+        self._uuid = str(about.get("UUID", ""))
+        log.info("attached to a virtual machine", vm=self._name, uuid=self._uuid, consoles=len(tries))
+        self._change(GuestState.ATTACHED)
+
+    def _lose(self, thread: ListenerThread) -> None:
+        text = LOST if self._attach.comes_back else ENDED
+        for console in self._consoles.values():
+            thread.post(console.display.hide_cursor)
+            thread.post(console.display.show_notice, text)
+        self._change(GuestState.LOST)
+
+    def _console(self, number: int) -> QemuConsole:
+        if number not in self._consoles:
+            self._consoles[number] = QemuConsole(number)
+            self._consoles = dict(sorted(self._consoles.items()))
+        return self._consoles[number]
+
+    def _change(self, state: GuestState) -> None:
+        self._state = state
+        self._lifecycle.notify(state)
+
+
+class _Gone(Exception):
+    """The machine has ended; the text says why."""
+
+
+async def _end_with(link: Link) -> None:
+    raise _Gone(await link.gone)

@@ -1,0 +1,152 @@
+"""QEMU's monitor protocol, as far as attaching and switching need it.
+
+Not by qemu.qmp: that one can pass file descriptors on asyncio's own loops only, and we run on uvloop.
+Source: QEMU docs/interop/qmp-spec.rst.
+"""
+
+import asyncio
+import itertools
+import json
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from sidecar.log import get_logger
+from sidecar.qemu.errors import ConnectionLost, QmpRefused
+
+log = get_logger(__name__)
+
+TIMEOUT: Final = 30.0
+MAX_LINE: Final = 4 * 1024 * 1024
+"""Longest answer that is believed; `query-qmp-schema`, the longest one there is, takes 300 kB."""
+
+
+class Qmp(asyncio.Protocol):
+    """One connection to a monitor socket, ready for commands while the context lasts.
+
+    QEMU serves one client at a time on such a socket; others wait in its queue.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._socket: socket.socket | None = None
+        self._transport: asyncio.BaseTransport | None = None
+        self._received = bytearray()
+        self._numbers = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+        loop = asyncio.get_running_loop()
+        self._greeted: asyncio.Future[None] = loop.create_future()
+        self._closed = loop.create_future()
+
+    async def __aenter__(self) -> Self:
+        """Raises ConnectionLost, also when QEMU is busy with another client for 10 s."""
+        loop = asyncio.get_running_loop()
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.setblocking(False)
+            async with asyncio.timeout(10):
+                await loop.sock_connect(sock, str(self._path))
+                self._transport, _ = await loop.create_unix_connection(lambda: self, sock=sock)
+                self._socket = sock
+                await self._greeted
+                await self.execute("qmp_capabilities")
+        except (OSError, TimeoutError) as error:
+            self._end(sock)
+            raise ConnectionLost(f"no monitor at {self._path}: {error or 'it does not answer'}") from error
+        except BaseException:
+            self._end(sock)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._transport:
+            self._transport.close()
+            await asyncio.wait([self._closed])
+
+    def _end(self, sock: socket.socket) -> None:
+        if self._transport:
+            self._transport.close()
+        else:
+            sock.close()
+
+    async def wait_closed(self) -> None:
+        """Returns when the connection has ended."""
+        await asyncio.wait([self._closed])
+
+    async def execute(
+        self, command: str, arguments: dict[str, Any] | None = None, unix_fds: Sequence[int] = ()
+    ) -> Any:
+        """Runs a command; what it returns. `unix_fds` are duplicated for QEMU with it.
+
+        Raises QmpRefused with QEMU's words, ConnectionLost when there is no answer within 30 s.
+        """
+        if self._socket is None or self._closed.done():
+            raise ConnectionLost(f"{command}: the monitor connection is closed")
+        number = next(self._numbers)
+        message = {"execute": command, "id": number, **({"arguments": arguments} if arguments else {})}
+        line = json.dumps(message).encode() + b"\n"
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        try:
+            # commands are shorter than any socket buffer, and the transport itself never writes
+            if socket.send_fds(self._socket, [line], list(unix_fds)) != len(line):
+                raise ConnectionLost(f"{command}: the monitor does not read")
+            async with asyncio.timeout(TIMEOUT):
+                return await answer
+        except TimeoutError:
+            raise ConnectionLost(f"{command} was not answered within {TIMEOUT:g} s") from None
+        except OSError as error:
+            raise ConnectionLost(f"{command}: {error}") from error
+        finally:
+            self._answers.pop(number, None)
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what QEMU sent, whole lines at a time."""
+        self._received += data
+        *lines, rest = self._received.split(b"\n")
+        self._received = bytearray(rest)
+        for line in lines:
+            if line.strip():
+                self._receive(line)
+        if len(self._received) > MAX_LINE:
+            log.warning("the monitor sent a line without end", path=str(self._path))
+            self._fail(ConnectionLost("the monitor sent a line without end"))
+
+    def _receive(self, line: bytes | bytearray) -> None:
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            message = None
+        if not isinstance(message, dict):
+            self._fail(ConnectionLost(f"{self._path} does not speak QMP"))
+            return
+        if "QMP" in message:
+            if not self._greeted.done():
+                self._greeted.set_result(None)
+            return
+        answer = self._answers.get(message.get("id", 0))
+        if answer is None or answer.done():
+            return
+        if "error" in message:
+            answer.set_exception(QmpRefused(str(message["error"].get("desc", message["error"]))))
+        else:
+            answer.set_result(message.get("return"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tells everybody who waits."""
+        self._fail(ConnectionLost(f"the monitor connection ended{f': {error}' if error else ''}"))
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def _fail(self, error: ConnectionLost) -> None:
+        for waiting in (self._greeted, *self._answers.values()):
+            if not waiting.done():
+                waiting.set_exception(error)
+        if self._greeted.done() and not self._greeted.cancelled():
+            # seen: who came in has other answers to wait for
+            self._greeted.exception()
+        if self._transport:
+            self._transport.close()

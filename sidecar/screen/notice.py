@@ -1,0 +1,72 @@
+"""A plain notice for the people in front of a screen that has nothing else to show."""
+
+import textwrap
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sidecar.screen.font import FIRST, GLYPH_HEIGHT, GLYPH_WIDTH, LAST, glyphs
+from sidecar.screen.surface import Pixels, Surface
+
+INK: Final = 0xFFFFFF
+PAPER: Final = 0x202428
+FRAME: Final = 0x808890
+
+PADDING: Final = 20
+"""Pixels between text and frame, before scaling."""
+
+MAX_COLUMNS: Final = 60
+"""Longest line in characters."""
+
+MAX_LINES: Final = 8
+
+READABLE_WIDTH: Final = 800
+"""Pixels of a screen's width for each step of scaling: on one twice as wide the text is twice as large."""
+
+
+def draw_notice(surface: Surface, text: str, *, keep_picture: bool) -> None:
+    """Writes `text` into a box in the middle of the screen.
+
+    The last picture stays behind it at a quarter of its brightness, or is wiped when `keep_picture` is
+    False. Long lines are wrapped, and what does not fit on the screen is cut off. Characters outside
+    printable ASCII become "?". To be called on the thread that writes to `surface`.
+    """
+    frame = surface.frame
+    picture: Pixels = (
+        (frame.pixels >> np.uint32(2)) & np.uint32(0x3F3F3F) if keep_picture else np.zeros_like(frame.pixels)
+    )
+    scale = max(1, frame.width // READABLE_WIDTH)
+    columns = (frame.width // scale - 2 * PADDING) // GLYPH_WIDTH
+    lines = _wrap(text, max(1, min(MAX_COLUMNS, columns)))
+    box = _box(lines)
+    box = np.repeat(np.repeat(box, scale, axis=0), scale, axis=1)
+    height, width = min(box.shape[0], frame.height), min(box.shape[1], frame.width)
+    top, left = (frame.height - height) // 2, (frame.width - width) // 2
+    picture[top : top + height, left : left + width] = box[:height, :width]
+    surface.write(0, 0, picture)
+
+
+def _wrap(text: str, columns: int) -> list[str]:
+    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, columns) or [""]]
+    return lines[:MAX_LINES]
+
+
+def _box(lines: list[str]) -> Pixels:
+    """The lines, each centred, in a frame; 0x00RRGGBB."""
+    columns = max((len(line) for line in lines), default=0)
+    text = (
+        np.concatenate([_ink(line.center(columns)) for line in lines]) if columns else np.zeros((0, 0), bool)
+    )
+    box = np.full((text.shape[0] + 2 * PADDING, text.shape[1] + 2 * PADDING), PAPER, np.uint32)
+    box[[0, -1], :] = FRAME
+    box[:, [0, -1]] = FRAME
+    box[PADDING:-PADDING, PADDING:-PADDING][text] = INK
+    return box
+
+
+def _ink(line: str) -> NDArray[np.bool_]:
+    """One line: (GLYPH_HEIGHT, GLYPH_WIDTH * len(line)), True where there is ink."""
+    codes = [ord(c) if FIRST <= ord(c) <= LAST else ord("?") for c in line]
+    cells: NDArray[np.bool_] = glyphs()[np.array(codes) - FIRST]
+    return cells.transpose(1, 0, 2).reshape(GLYPH_HEIGHT, -1)
