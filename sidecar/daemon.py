@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 
 from sidecar.config.address import TcpAddress, UnixAddress
 from sidecar.config.options import DaemonOptions, HookOptions, ServeOptions
@@ -18,6 +17,7 @@ from sidecar.config.run_directory import ADMIN_SOCKET, prepare_run_directory
 from sidecar.control.admin import AdminServer
 from sidecar.control.admin_commands import CommandTable, session_commands
 from sidecar.encode.store import SegmentStore
+from sidecar.errors import UsageError
 from sidecar.guest import Guest
 from sidecar.input.layout import Layout
 from sidecar.input.seat import Seats
@@ -100,10 +100,27 @@ async def frontends(options: DaemonOptions, guest: Guest) -> AsyncIterator[Daemo
             seats.close()
 
 
+@asynccontextmanager
+async def attached(attach: Attach) -> AsyncIterator[tuple[QemuGuest, "asyncio.Task[None]"]]:
+    """A guest that is attached again whenever it comes back, and the task that does it.
+
+    The task ends by itself only when the machine cannot come back. What makes it fail ends the block too,
+    as one of an ExceptionGroup.
+    """
+    guest = QemuGuest(attach)
+    async with asyncio.TaskGroup() as tasks:
+        work = tasks.create_task(guest.run())
+        try:
+            yield guest, work
+        finally:
+            work.cancel()
+
+
 async def serve(options: ServeOptions) -> None:
     """`vdi-sidecar serve`: attaches, serves, and ends on SIGINT or SIGTERM."""
-    async with QemuGuest(_attach(options)) as guest, frontends(options, guest):
+    async with attached(_attach(options)) as (guest, work), frontends(options, guest):
         with ending_signals() as ended:
+            work.add_done_callback(lambda _: ended.set())
             await ended.wait()
         log.info("ending")
 
@@ -139,9 +156,11 @@ async def hook(options: HookOptions) -> None:
 
     async with (
         PrivateBus(socket, allow_uid=QEMU_UID if os.geteuid() == 0 else None) as bus,
-        QemuGuest(BusAttach(bus.address)) as guest,
+        attached(BusAttach(bus.address)) as (guest, _),
         frontends(options, guest) as daemon,
-        HookServer(options.hook_dir.absolute() / SOCKET_NAME, define_domain=define, status=daemon.feed) as server,
+        HookServer(
+            options.hook_dir.absolute() / SOCKET_NAME, define_domain=define, status=daemon.feed
+        ) as server,
     ):
         guest.lifecycle.subscribe(termination.guest_changed)
         termination.guest_changed(guest.state)
@@ -183,10 +202,11 @@ def ending_signals() -> Iterator[asyncio.Event]:
 def _attach(options: ServeOptions) -> Attach:
     if options.qmp is not None:
         return QmpAttach(options.qmp)
+    if options.dbus_address is not None:
+        return BusAttach(options.dbus_address, options.bus_name)
     if options.p2p_fd is not None:
         return FdAttach(options.p2p_fd)
-    assert options.dbus_address is not None, "ServeOptions lets nothing else through"
-    return BusAttach(options.dbus_address, options.bus_name)
+    raise UsageError("say where the machine is: --dbus-address ADDRESS, --qmp SOCKET or --p2p-fd FD")
 
 
 def _access(options: DaemonOptions) -> Access:
@@ -219,7 +239,10 @@ async def _web(options: DaemonOptions, vnc: VncServer) -> AsyncIterator[list[str
     # a page that does not know the password can do no harm, wherever it comes from
     origins = OriginPolicy(("*",) if options.auth != "none" else options.web_origin)
     server = await start_web(
-        [(options.web.host, options.web.port)], lambda: vnc.protocol("websocket"), ssl=context, origins=origins
+        [(options.web.host, options.web.port)],
+        lambda: vnc.protocol("websocket"),
+        ssl=context,
+        origins=origins,
     )
     try:
         scheme = "ws" if context is None else "wss"

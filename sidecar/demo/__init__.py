@@ -12,12 +12,11 @@ from typing import Any
 
 from sidecar.config.address import ListenAddress, TcpAddress
 from sidecar.config.options import DemoOptions
-from sidecar.daemon import ending_signals, frontends
+from sidecar.daemon import attached, ending_signals, frontends
 from sidecar.demo.machine import choose_machine, running_machine
 from sidecar.demo.terminal import how_to_connect, show_sessions
 from sidecar.qemu.attach import BusAttach
 from sidecar.qemu.bus import PrivateBus
-from sidecar.qemu.guest import QemuGuest
 
 PORTS_TRIED = 100
 """How many ports from the first one on may be taken by somebody else."""
@@ -37,7 +36,7 @@ async def run(options: DemoOptions) -> None:
         directory = Path(scratch)
         async with (
             PrivateBus(directory / "bus") as bus,
-            QemuGuest(BusAttach(bus.address)) as guest,
+            attached(BusAttach(bus.address)) as (guest, _),
             frontends(options, guest) as daemon,
             running_machine(machine, bus.address, options.memory, directory) as qemu,
         ):
