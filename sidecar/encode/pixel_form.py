@@ -198,9 +198,20 @@ def _channelled(form: PixelForm, canonical: Pixels) -> Pixels:
 
 @lru_cache(maxsize=16)
 def _channel_tables(maxima: tuple[int, int, int], shifts: tuple[int, int, int]) -> tuple[Pixels, ...]:
-    """For red, green and blue: the shifted value, rounded to the nearest, for 0..255."""
-    channel = np.arange(256, dtype=np.uint32)
+    """For red, green and blue: the shifted value for 0..255."""
     return tuple(
-        (channel * np.uint32(maximum) + np.uint32(127)) // np.uint32(255) << np.uint32(shift)
+        _scaled(np.uint32(maximum)) << np.uint32(shift)
         for maximum, shift in zip(maxima, shifts, strict=True)
     )
+
+
+def _scaled(maximum: np.uint32) -> Pixels:
+    """What 0..255 become in a channel up to `maximum`.
+
+    Fewer bits keep the upper ones, as QEMU's own server has it, so that both show the same; more bits are
+    stretched to the nearest value.
+    """
+    channel = np.arange(256, dtype=np.uint32)
+    if maximum <= FULL[0]:
+        return channel * (maximum + np.uint32(1)) >> np.uint32(8)
+    return (channel * maximum + np.uint32(127)) // np.uint32(255)

@@ -27,7 +27,9 @@ class Wire:
         values = np.zeros(canonical.shape, np.int64)
         for place, maximum, shift in zip((16, 8, 0), self.maxima, self.shifts, strict=True):
             channel = canonical.astype(np.int64) >> place & 255
-            values |= (channel * maximum * 2 + 255) // 510 << shift
+            # fewer bits keep the upper ones, more bits are stretched to the nearest
+            scaled = channel * (maximum + 1) // 256 if maximum < 256 else (channel * maximum * 2 + 255) // 510
+            values |= scaled << shift
         return values
 
     def pixel(self, stream):

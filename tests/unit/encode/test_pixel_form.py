@@ -8,7 +8,7 @@ CORNERS = np.array([[0x000000, 0xFFFFFF, 0xFF0000], [0x00FF00, 0x0000FF, 0x80808
 
 
 @pytest.mark.parametrize("name", WIRES)
-def test_pixels_are_rounded_to_the_nearest_value_of_each_channel(name):
+def test_each_channel_keeps_its_upper_bits_or_is_stretched(name):
     wire = WIRES[name]
     pixels = np.concatenate(
         [CORNERS.reshape(-1), np.random.default_rng(0).integers(0, 1 << 24, 5000, dtype=np.uint32)]
