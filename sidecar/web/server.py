@@ -1,6 +1,7 @@
 """The web server: WebSockets for a frontend's protocol, by aiohttp."""
 
 import asyncio
+import logging
 import os
 import ssl as tls
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.errors import SidecarError
 from sidecar.log import get_logger
@@ -32,6 +34,22 @@ MOST_HEADERS = 64
 BACKLOG = 256
 
 _GREETING = "vdi-sidecar: the screen of a virtual machine. VNC over WebSocket is at /websockify.\n"
+
+
+class _RefusedRequests(logging.Filter):
+    """aiohttp logs a bad request as an error, with a traceback and what the client sent. It is neither our
+    fault nor ours to keep."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            return True
+        log.info("bad HTTP request refused", cause=type(error).__name__)
+        return False
+
+
+_http_log = logging.getLogger("sidecar.web.http")
+_http_log.addFilter(_RefusedRequests())
 
 
 class CannotServeWeb(SidecarError):
@@ -59,6 +77,7 @@ class WebServer:
             handle_signals=False,
             keepalive_timeout=HANDSHAKE_TIME,
             lingering_time=1.0,
+            logger=_http_log,
             max_line_size=LONGEST_LINE,
             max_field_size=LONGEST_LINE,
             max_headers=MOST_HEADERS,

@@ -1,6 +1,7 @@
 """WebSockets over real sockets: good clients, bad clients, and what their protocol notices."""
 
 import asyncio
+import logging
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -398,6 +399,19 @@ async def test_what_is_no_proper_request_is_answered_with_an_error(
     client.send(request_bytes)
     assert (await client.reader.readline()).startswith(b"HTTP/1.")
     assert not served.protocols
+
+
+async def test_what_a_bad_client_sent_is_not_logged(
+    serve: Serve, dial: Dial, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = await serve()
+    client = await dial(served.port)
+    with caplog.at_level(logging.DEBUG):
+        client.send(b"GET / HTTP/1.1\r\nAuthorization: secret" + b"s" * 10_000)
+        assert b" 400 " in await client.reader.readline()
+    assert "bad HTTP request refused" in caplog.text
+    assert "secret" not in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 async def test_stopping_says_goodbye_to_everybody(serve: Serve) -> None:
