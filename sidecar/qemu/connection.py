@@ -28,6 +28,47 @@ _PEER: Final = ":peer"
 MessageHandler = Callable[[Message], Message | bool | None]
 
 
+class _PatientWriter(_MessageWriter):
+    """Waits for room when the socket is full, where dbus-fast 5.2 gives the connection up."""
+
+    def __init__(self, bus: MessageBus, sock: socket.socket) -> None:
+        super().__init__(bus)
+        self._socket = sock
+
+    def write_callback(self, remove_writer: bool = True) -> None:
+        """Sends what the socket takes."""
+        try:
+            while self.buf is not None or self.messages:
+                if self.buf is None:
+                    message, self.unix_fds, self.fut = self.messages.popleft()
+                    self.buf, self.offset = memoryview(message), 0
+                try:
+                    self._send(self.buf[self.offset :])
+                except BlockingIOError:
+                    # whoever called has the socket watched while something is left
+                    return
+                if self.offset == len(self.buf):
+                    self.buf = None
+                    self._resolve()
+            if remove_writer:
+                self.loop.remove_writer(self._socket)
+        except OSError as error:
+            # nobody waits for it: calls hear of the end by their answer
+            self._resolve()
+            self.bus._finalize(error)
+
+    def _send(self, rest: memoryview) -> None:
+        if self.unix_fds:
+            self.offset += socket.send_fds(self._socket, [rest], self.unix_fds)
+            self.unix_fds = None
+        else:
+            self.offset += self._socket.send(rest)
+
+    def _resolve(self) -> None:
+        if self.fut and not self.fut.done():
+            self.fut.set_result(None)
+
+
 class Connection(MessageBus):
     """One D-Bus connection; it belongs to the loop that runs when it is made.
 
@@ -44,6 +85,11 @@ class Connection(MessageBus):
     def is_open(self) -> bool:
         """Whether it can still be used."""
         return self.connected
+
+    def wait_for_room(self) -> None:
+        """Gives a connection that dbus-fast has made the patient writer; before the first message."""
+        if self._sock:
+            self._writer = _PatientWriter(self, self._sock)
 
     async def wait_closed(self) -> None:
         """Returns when the connection has ended."""
@@ -104,16 +150,16 @@ class Connection(MessageBus):
         return list(answer.body)
 
     def send(self, message: Message) -> "asyncio.Future[Any]":  # type: ignore[override]
-        """Queues a message; the future fails when the connection has ended or ends."""
+        """Queues a message; the future is done when it is sent, or never will be."""
         if not self._disconnected:
             try:
                 return super().send(message)
             except (OSError, ValueError):
                 # dbus-fast watches the socket of a connection that ended while it wrote
                 self._finalize(None)
-        failed = self._loop.create_future()
-        failed.set_result(None)
-        return failed
+        done = self._loop.create_future()
+        done.set_result(None)
+        return done
 
     def _process_message(self, message: Message) -> None:
         try:
@@ -144,6 +190,7 @@ async def connect_to_bus(address: str) -> Connection:
     try:
         async with asyncio.timeout(AUTHENTICATION_TIMEOUT):
             await connection.connect()
+            connection.wait_for_room()
     except (OSError, EOFError, AuthError, TimeoutError, InvalidAddressError) as error:
         raise ConnectionLost(f"no bus at {address}: {_reason(error)}") from error
     return connection
@@ -161,7 +208,7 @@ class PeerConnection(Connection):
         self._sock = sock
         self._stream = sock.makefile("rwb")
         self._fd = self._number = sock.fileno()
-        self._writer = _MessageWriter(self)
+        self._writer = _PatientWriter(self, sock)
 
     async def open(self) -> None:
         """Authenticates, then lets messages flow: handlers must be there before.

@@ -8,7 +8,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from dbus_fast import Message, MessageFlag, MessageType, Variant
@@ -34,6 +34,9 @@ DMABUF2: Final = f"{LISTENER}.Unix.ScanoutDMABUF2"
 MAX_DAMAGE: Final = 64
 """Rectangles that are remembered one by one until they are read."""
 
+MAX_PIXELS: Final = 1 << 26
+"""Largest screen that is shown: twice 8K, and as much as virtio-gpu has memory for unless told otherwise."""
+
 DISPLAY_OFF: Final = "The display of the virtual machine is off."
 NEEDS_GL_OFF: Final = (
     "This display is drawn by the graphics card and cannot be shown. Start the virtual machine with gl=off."
@@ -46,6 +49,13 @@ class Body:
 
     arguments: list[Any]
     unix_fds: list[int]
+
+    @classmethod
+    def of(cls, message: Message, signature: str) -> Self:
+        """The body of `message`. Raises ListenerError unless its signature is `signature`."""
+        if message.signature != signature:
+            raise ListenerError(f"{message.member} takes {signature!r}, not {message.signature!r}")
+        return cls(message.body, message.unix_fds)
 
 
 class Listener:
@@ -99,25 +109,26 @@ class Listener:
 
         Where pixels are copied, that may be the only word of it: a new size need not come with a Scanout.
         """
-        if not (1 <= width <= MAX_EDGE and 1 <= height <= MAX_EDGE):
+        if not (1 <= width <= MAX_EDGE and 1 <= height <= MAX_EDGE and width * height <= MAX_PIXELS):
             return
         self._announced = width, height
         if self._map is None:
             self._fit()
 
-    def handle(self, message: Message) -> Message | bool:
-        """Takes one message; the answer, or True where none is wanted."""
+    def handle(self, message: Message) -> Message | bool | None:
+        """Takes one message: the answer, True where none is wanted, None where the message is not for us."""
         if message.message_type is not MessageType.METHOD_CALL:
-            return True
+            return None
         wants_answer = not message.flags & MessageFlag.NO_REPLY_EXPECTED
         if message.interface == PROPERTIES:
             return self._properties(message) if wants_answer else True
         member = str(message.member)
-        signature, method = self._methods.get((str(message.interface), member), ("", None))
+        known = self._methods.get((str(message.interface), member))
+        if known is None:
+            return None
+        signature, method = known
         try:
-            if method is None or message.signature != signature:
-                raise _NotSupported(f"{message.interface}.{member}({message.signature})")
-            body = Body(message.body, message.unix_fds)
+            body = Body.of(message, signature)
             # dbus-fast keeps the message until the next one comes; its pixels need not stay
             message.body = []
             method(body)
@@ -147,6 +158,7 @@ class Listener:
     def _scanout(self, body: Body) -> None:
         width, height, stride, code, data = body.arguments
         pixels = to_canonical(data, Layout.of(width, height, stride, code))
+        _check_size(width, height)
         self._unmap()
         self._announced = None
         resized = self._resize(width, height)
@@ -165,6 +177,7 @@ class Listener:
             self._fit()
         surface = self._display.surface
         frame = surface.frame
+        _check_size(max(x + width, frame.width), max(y + height, frame.height))
         surface.grow(x + width, y + height)
         changed = surface.write(x, y, pixels)
         if surface.frame is not frame:
@@ -197,6 +210,7 @@ class Listener:
         index, offset, *layout = body.arguments
         if index >= len(body.unix_fds):
             raise ListenerError("shared memory came without a file")
+        _check_size(*layout[:2])
         scanout = ScanoutMap(body.unix_fds[index], offset, Layout.of(*layout))
         self._unmap()
         self._map = scanout
@@ -286,6 +300,11 @@ class Listener:
 
 class _NotSupported(ListenerError):
     """A message that we do not take."""
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ListenerError(f"a screen of {width}x{height} pixels is too large")
 
 
 def _cover(one: Rectangle, other: Rectangle) -> Rectangle:
