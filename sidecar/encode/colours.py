@@ -1,6 +1,5 @@
 """Which colours a picture has, found without sorting it."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -39,12 +38,6 @@ SAMPLES: Final = 512
 
 SAMPLE_STEP: Final = 17
 """Of a small picture every 17th pixel is looked at; odd, so as not to fall into step with letters."""
-
-DIRECT_COLOURS: Final = 24
-"""Up to so many colours a hash without collisions is found by trying a few."""
-
-DIRECT_PIXELS: Final = 16384
-"""From so many pixels on it is worth the trial."""
 
 
 def starts_of_runs(pixels: Pixels, line: int) -> NDArray[np.intp]:
@@ -121,80 +114,3 @@ def is_busy(pixels: Pixels) -> bool:
     step = max(pixels.size // SAMPLES | 1, SAMPLE_STEP)
     changes = pixels[1::step] != pixels[:-1:step]
     return 2 * int(np.count_nonzero(changes)) > int(changes.size)
-
-
-def indexed(values: Pixels, sample: set[int], limit: int) -> tuple[Pixels, NDArray[np.intp]] | None:
-    """As `distinct`, but faster for few colours; then some entries of the palette may be unused.
-
-    `sample`: what `sampled` found in them.
-    """
-    direct = DirectPalette.find(sample, values, limit)
-    if direct is not None:
-        return direct.colours, direct.index(values).astype(np.intp)
-    return distinct(values, limit)
-
-
-def few_colours(pixels: Pixels, sample: set[int], limit: int) -> tuple[Pixels, NDArray[np.uint8]] | None:
-    """A palette of at most 256 entries, and `pixels` (flat) as indices of it; None above `limit` colours.
-
-    `sample`: what `sampled` found in them. `limit`: 1..256. The palette may have unused entries.
-    """
-    if len(sample) > limit:
-        return None
-    starts = starts_of_runs(pixels, pixels.size)
-    values = pixels[starts]
-    if pixels.size >= DIRECT_PIXELS:
-        direct = DirectPalette.find(sample, values, limit)
-        if direct is not None:
-            return direct.colours, direct.index(pixels).astype(np.uint8)
-    found = distinct(values, limit)
-    if found is None:
-        return None
-    colours, index = found
-    lengths = lengths_of_runs(starts, pixels.size)
-    return colours, np.repeat(index.astype(np.uint8), lengths)
-
-
-@dataclass(frozen=True, slots=True)
-class DirectPalette:
-    """A palette with gaps in which each colour stands where its hash says: indices are computed."""
-
-    colours: Pixels
-    multiplier: np.uint32
-    shift: np.uint32
-
-    @classmethod
-    def find(cls, sample: set[int], values: Pixels, limit: int) -> "DirectPalette | None":
-        """One for all `values`, of which `sample` are some; None above `limit` or DIRECT_COLOURS colours."""
-        # one value a run shows rare colours better than the picture's own sample does
-        colours = sample.union(values[:: values.size // SAMPLES + 1].tolist())
-        while len(colours) <= min(limit, DIRECT_COLOURS):
-            found = cls._without_collisions(np.array(sorted(colours), np.uint32))
-            if found is None:
-                return None
-            is_missing = found.colours.take(found.index(values)) != values
-            if not is_missing.any():
-                return found
-            colours.update(values[is_missing][:SAMPLES].tolist())
-        return None
-
-    @classmethod
-    def _without_collisions(cls, colours: Pixels) -> "DirectPalette | None":
-        """The smallest of at most 256 entries that a multiplier gives; None where none does."""
-        products = colours * np.array(MULTIPLIERS)[:, np.newaxis]
-        for bits in range(max((colours.size - 1).bit_length(), 1), 9):
-            shift = np.uint32(32 - bits)
-            places = np.sort(products >> shift, axis=1)
-            is_perfect = (places[:, 1:] != places[:, :-1]).all(axis=1)
-            best = int(is_perfect.argmax())
-            if is_perfect[best]:
-                entries = np.zeros(1 << bits, np.uint32)
-                entries[products[best] >> shift] = colours
-                return cls(entries, MULTIPLIERS[best], shift)
-        return None
-
-    def index(self, values: Pixels) -> Pixels:
-        """Where the colours of `values`, which it must hold, stand."""
-        index = values * self.multiplier
-        index >>= self.shift
-        return index

@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 
 from sidecar.encode import jpeg
-from sidecar.encode.colours import few_colours, is_busy, sampled
+from sidecar.encode.colours import is_busy, sampled
 from sidecar.encode.deflate import Data, deflate
 from sidecar.encode.form import ZLIB_HEADER, Form
+from sidecar.encode.palette import few_colours
 from sidecar.screen.surface import Pixels
 
 MAX_WIDTH: Final = 2048
@@ -58,7 +59,7 @@ def encode(pixels: Pixels, form: Form, stream: int = 0) -> tuple[bytes, bool]:
             return _paletted(flat[[0, second]], bits, form, stream), False
     may_lose = form.jpeg_quality is not None and flat.size >= JPEG_AREA
     limit = JPEG_COLOURS if may_lose and is_busy(flat) else min(256, max(2, flat.size // 8))
-    palette = few_colours(flat, sample, limit)
+    palette = few_colours(pixels, sample, limit)
     if palette is not None:
         return _paletted(*palette, form, stream), False
     if may_lose and form.jpeg_quality is not None:

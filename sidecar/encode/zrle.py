@@ -3,21 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.encode.colours import (
-    DIRECT_COLOURS,
-    DirectPalette,
-    indexed,
-    lengths_of_runs,
-    sampled,
-    starts_of_runs,
-)
+from sidecar.encode.colours import distinct, lengths_of_runs, sampled, starts_of_runs
 from sidecar.encode.deflate import deflate
 from sidecar.encode.form import Form
+from sidecar.encode.palette import Palette, candidates, find_palette
 from sidecar.encode.pixel_form import PixelForm
 from sidecar.encode.tiles import tile_count, tile_groups
 from sidecar.screen.surface import Pixels
@@ -29,11 +24,11 @@ SOLID: Final = b"\x01"
 TWO_COLOURS: Final = b"\x02"
 PALETTE_RUNS: Final = 128
 
-USED_BITS: Final = 64
-"""Entries of a palette whose use in a tile can be noted in one word."""
-
 MAX_PACKED: Final = 16
 MAX_PALETTE: Final = 127
+
+SHORT_RUN: Final = 128
+"""Runs are cut at every so many pixels: then each takes two bytes at most and is written without a loop."""
 
 SAMPLES: Final = 64
 """Pixels of a tile that are looked at first."""
@@ -140,50 +135,58 @@ def _packed_bits(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 def _paletted(tiles: Pixels, form: PixelForm) -> list[bytes]:
     """Tiles (count, height, width) with a palette; empty where raw is shorter."""
-    written = _computed(tiles, form)
-    if written is None:
-        return _from_runs(tiles, form)
-    unwritten = np.array([not tile for tile in written])
-    _fill(written, list(range(len(tiles))), tiles, unwritten, partial(_from_runs, form=form))
-    return written
-
-
-def _computed(tiles: Pixels, form: PixelForm) -> list[bytes] | None:
-    """Every tile packed, the indices being computed; empty above 16 colours. None: all have too many."""
-    count, height, width = tiles.shape
-    area = height * width
     flat = tiles.reshape(-1)
     sample = sampled(flat)
-    if len(sample) > DIRECT_COLOURS:
-        return None
-    direct = DirectPalette.find(sample, flat[starts_of_runs(flat, flat.size)], DIRECT_COLOURS)
-    if direct is None or direct.colours.size > USED_BITS:
-        return None
-    entries = direct.index(flat).astype(np.uint8)
-    word: Any = np.uint32 if direct.colours.size <= 32 else np.uint64
-    bits = np.left_shift(word(1), entries.reshape(count, area), dtype=word)
-    used = np.bitwise_or.reduce(bits, axis=1)
-    places = np.arange(direct.colours.size, dtype=word)
-    is_used = (used[:, np.newaxis] >> places & word(1)).astype(np.bool_)
-    numbers = np.zeros((count, 256), np.uint8)
-    numbers[:, : places.size] = is_used.cumsum(axis=1) - 1
-    tables, data = numbers.tobytes(), entries.tobytes()
-    palettes = form.cpixels(direct.colours[np.nonzero(is_used)[1]]).tobytes()
-    colour_counts = is_used.sum(axis=1)
-    palette_ends = (np.cumsum(colour_counts) * form.cpixel_size).tolist()
-    written = [b""] * count
-    index_bits = _index_bits(colour_counts)
-    for packed_bits in (2, 4):
-        chosen = np.flatnonzero((index_bits == packed_bits) & (colour_counts <= MAX_PACKED)).tolist()
-        local = b"".join(
-            data[area * tile : area * (tile + 1)].translate(tables[256 * tile : 256 * (tile + 1)])
-            for tile in chosen
-        )
-        rows = _packed_indices(np.frombuffer(local, np.uint8).reshape(-1, height, width), packed_bits)
-        for tile, row in zip(chosen, rows, strict=True):
-            colours, end = int(colour_counts[tile]), palette_ends[tile]
-            written[tile] = bytes((colours,)) + palettes[end - colours * form.cpixel_size : end] + row
-    return written
+    if len(sample) <= MAX_PACKED:
+        palette = find_palette(sample, candidates(tiles), MAX_PACKED)
+        if palette is not None:
+            return _packed_alike(tiles, palette, form)
+    if len(sample) <= MAX_PALETTE:
+        starts = _starts_of_short_runs(tiles)
+        values = flat[starts]
+        palette = find_palette(sample, values, MAX_PALETTE)
+        if palette is not None:
+            return _runs_alike(tiles, starts, *palette.compact(palette.index(values)), form)
+    return _from_runs(tiles, form)
+
+
+def _packed_alike(tiles: Pixels, palette: Palette, form: PixelForm) -> list[bytes]:
+    """Every tile packed, all with one palette of at most 16 colours."""
+    colours, indices = palette.compact(palette.index(tiles))
+    head = bytes((colours.size,)) + form.cpixels(colours).tobytes()
+    packed = _packed_indices(indices.reshape(tiles.shape), 2 if colours.size <= 4 else 4)
+    return [head + row for row in packed]
+
+
+def _starts_of_short_runs(tiles: Pixels) -> NDArray[np.intp]:
+    """Where runs begin in tiles that are cut so often that no run is longer than 256 pixels."""
+    _, height, width = tiles.shape
+    return starts_of_runs(tiles, SHORT_RUN if height * width % SHORT_RUN == 0 else width)
+
+
+def _runs_alike(
+    tiles: Pixels, starts: NDArray[np.intp], colours: Pixels, indices: NDArray[np.uint8], form: PixelForm
+) -> list[bytes]:
+    """Every tile as runs, all with one palette of at most 127 `colours`; empty where raw is shorter.
+
+    `starts` and `indices`: where each run begins and the index of its colour.
+    """
+    area = tiles.shape[1] * tiles.shape[2]
+    head = bytes((PALETTE_RUNS + colours.size,)) + form.cpixels(colours).tobytes()
+    # a word for each run: its index, with bit 7 set if a length follows, and its length less 1
+    beyond = (lengths_of_runs(starts, tiles.size) - 1).astype("<u2")
+    is_long = (beyond != 0).astype("<u2")
+    words = beyond << np.uint16(8)
+    words |= is_long << np.uint16(7)
+    words |= indices
+    is_written = (is_long << np.uint16(8) | np.uint16(1)).view(np.bool_)
+    # numpy selects by places faster than by a mask that changes often
+    places = np.flatnonzero(is_written)
+    data = words.view(np.uint8).take(places).tobytes()
+    firsts = np.searchsorted(starts, np.arange(0, tiles.size + 1, area))
+    bounds = np.searchsorted(places, 2 * firsts).tolist()
+    longest = form.cpixel_size * area - len(head)
+    return [head + data[begin:end] if end - begin < longest else b"" for begin, end in pairwise(bounds)]
 
 
 def _index_bits(colour_counts: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -259,7 +262,7 @@ def _find_runs(tiles: Pixels) -> _Runs | None:
     count, height, width = tiles.shape
     area = height * width
     starts = starts_of_runs(tiles, area)
-    found = indexed(tiles.reshape(-1)[starts], sampled(tiles.reshape(-1)), MAX_COLOURS)
+    found = distinct(tiles.reshape(-1)[starts], MAX_COLOURS)
     if found is None:
         return None
     colours, index = found

@@ -1,17 +1,8 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.encode.colours import (
-    DIRECT_PIXELS,
-    distinct,
-    few_colours,
-    indexed,
-    lengths_of_runs,
-    sampled,
-    starts_of_runs,
-)
+from sidecar.encode.colours import distinct, lengths_of_runs, sampled, starts_of_runs
 
 VALUES = st.lists(st.integers(0, 0xFFFFFF), min_size=1, max_size=300)
 
@@ -46,28 +37,9 @@ def test_distinct_goes_on_until_no_two_colours_share_a_place():
     np.testing.assert_array_equal(found[0][found[1]], many)
 
 
-@pytest.mark.parametrize("count", [100, DIRECT_PIXELS + 7])
-@settings(max_examples=60, deadline=None)
-@given(colours=st.lists(st.integers(0, 0xFFFFFF), min_size=1, max_size=60), seed=st.integers(0, 1 << 32))
-def test_a_palette_gives_back_the_pixels_and_holds_no_more_than_fits_a_byte(count, colours, seed):
-    pixels = repeated(colours, count, seed)
-    for limit in (24, 256):
-        palette = few_colours(pixels, sampled(pixels), limit)
-        if len(set(pixels.tolist())) > limit:
-            assert palette is None
-            continue
-        assert palette is not None
-        assert len(palette[0]) <= 256
-        np.testing.assert_array_equal(palette[0][palette[1]], pixels)
-    found = indexed(pixels, sampled(pixels), 60)
-    assert found is not None
-    np.testing.assert_array_equal(found[0][found[1]], pixels)
-
-
 def test_a_photo_is_told_from_a_drawing_by_its_sample():
     noise = np.random.default_rng(0).integers(0, 1 << 24, 262144, dtype=np.uint32)
     assert len(sampled(noise)) > 256
-    assert few_colours(noise, sampled(noise), 256) is None
 
 
 def test_runs_end_where_the_colour_changes_and_at_the_end_of_a_line():
