@@ -1,0 +1,154 @@
+"""The monitor client against a monitor that the test plays; a real one is in tests/qemu."""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sidecar.qemu.errors import ConnectionLost, QmpRefused
+from sidecar.qemu.qmp import MAX_LINE, Qmp
+
+GREETING = b'{"QMP": {"version": {}, "capabilities": []}}\r\n'
+
+
+@asynccontextmanager
+async def monitor(path: Path, answer: Callable[[dict[str, object]], bytes]) -> AsyncIterator[None]:
+    """A monitor that answers every line with what `answer` says; an empty answer hangs up."""
+
+    serving: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(GREETING)
+        try:
+            while (line := await reader.readline()) and (text := answer(json.loads(line))):
+                writer.write(text)
+                await writer.drain()
+        except ConnectionError:
+            # it has heard enough
+            pass
+        finally:
+            writer.transport.abort()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(asyncio.create_task(serve(reader, writer)))
+
+    async with await asyncio.start_unix_server(begin, path):
+        yield
+        await asyncio.gather(*serving)
+
+
+def returns(value: object) -> Callable[[dict[str, object]], bytes]:
+    return lambda command: json.dumps({"return": value, "id": command["id"]}).encode() + b"\r\n"
+
+
+async def test_a_command_returns_its_value_whatever_else_comes(short_dir: Path) -> None:
+    def answer(command: dict[str, object]) -> bytes:
+        noise = b'{"event": "RESET", "timestamp": {}}\r\n{"return": 1, "id": 999}\r\n{"return": 2}\r\n\r\n'
+        return noise + returns({"status": "running"})(command)
+
+    async with monitor(short_dir / "qmp", answer), Qmp(short_dir / "qmp") as qmp:
+        assert await qmp.execute("query-status") == {"status": "running"}
+
+
+async def test_several_commands_may_wait_at_once(short_dir: Path) -> None:
+    def answer(command: dict[str, object]) -> bytes:
+        return returns(command["execute"])(command)
+
+    async with monitor(short_dir / "qmp", answer), Qmp(short_dir / "qmp") as qmp:
+        names = [f"command-{number}" for number in range(20)]
+        assert await asyncio.gather(*(qmp.execute(name) for name in names)) == names
+
+
+async def test_a_refusal_has_qemus_words(short_dir: Path) -> None:
+    def answer(command: dict[str, object]) -> bytes:
+        if command["execute"] == "qmp_capabilities":
+            return returns({})(command)
+        return (
+            json.dumps({"error": {"class": "GenericError", "desc": "No"}, "id": command["id"]}).encode()
+            + b"\n"
+        )
+
+    async with monitor(short_dir / "qmp", answer), Qmp(short_dir / "qmp") as qmp:
+        with pytest.raises(QmpRefused, match="No"):
+            await qmp.execute("add_client")
+
+
+async def test_descriptors_travel_with_their_command(short_dir: Path) -> None:
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(short_dir / "qmp"))
+    server.listen()
+    server.setblocking(False)
+
+    async def play() -> int:
+        loop = asyncio.get_running_loop()
+        sock, _ = await loop.sock_accept(server)
+        with sock:
+            await loop.sock_sendall(sock, GREETING)
+            await loop.sock_recv(sock, 65536)
+            await loop.sock_sendall(sock, b'{"return": {}, "id": 1}\n')
+            ready = asyncio.Event()
+            loop.add_reader(sock, ready.set)
+            await ready.wait()
+            loop.remove_reader(sock)
+            _, descriptors, _, _ = socket.recv_fds(sock, 65536, 4)
+            inode = os.fstat(descriptors[0]).st_ino
+            os.close(descriptors[0])
+            await loop.sock_sendall(sock, b'{"return": {}, "id": 2}\n')
+        return inode
+
+    playing = asyncio.create_task(play())
+    reading, writing = os.pipe()
+    async with Qmp(short_dir / "qmp") as qmp:
+        assert await qmp.execute("getfd", {"fdname": "x"}, [reading]) == {}
+        assert await playing == os.fstat(reading).st_ino
+        await qmp.wait_closed()
+        with pytest.raises(ConnectionLost):
+            await qmp.execute("query-status")
+    for descriptor in (reading, writing):
+        os.close(descriptor)
+    server.close()
+
+
+async def test_a_monitor_that_hangs_up_loses_those_who_wait(short_dir: Path) -> None:
+    def answer(command: dict[str, object]) -> bytes:
+        return returns({})(command) if command["execute"] == "qmp_capabilities" else b""
+
+    async with monitor(short_dir / "qmp", answer), Qmp(short_dir / "qmp") as qmp:
+        with pytest.raises(ConnectionLost):
+            await qmp.execute("quit")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"no JSON\n", b"[1]\n", b"[" * 100_000 + b"\n", b"x" * (MAX_LINE + 2)],
+    ids=lambda t: t[:9].decode(),
+)
+async def test_what_is_no_monitor_is_said_plainly(short_dir: Path, text: bytes) -> None:
+    async with monitor(short_dir / "qmp", lambda command: text):
+        with pytest.raises(ConnectionLost):
+            async with Qmp(short_dir / "qmp"):
+                pass
+
+
+async def test_no_monitor_is_said_plainly(short_dir: Path) -> None:
+    with pytest.raises(ConnectionLost, match=f"no monitor at {short_dir}/qmp"):
+        async with Qmp(short_dir / "qmp"):
+            pass
+
+
+async def test_nothing_stays_open(short_dir: Path) -> None:
+    async with monitor(short_dir / "qmp", returns({})):
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            async with Qmp(short_dir / "qmp"):
+                pass
+        with pytest.raises(ConnectionLost):
+            async with Qmp(short_dir / "none"):
+                pass
+        await asyncio.sleep(0.05)
+        assert len(os.listdir("/proc/self/fd")) == before
