@@ -36,9 +36,9 @@ async def run(options: DemoOptions) -> None:
         directory = Path(scratch)
         async with (
             PrivateBus(directory / "bus") as bus,
+            running_machine(machine, bus.address, options.memory, directory) as qemu,
             attached(BusAttach(bus.address)) as (guest, _),
             frontends(options, guest) as daemon,
-            running_machine(machine, bus.address, options.memory, directory) as qemu,
         ):
             print(how_to_connect(machine.title, daemon.addresses, options.run_dir), flush=True)
             others: set[asyncio.Task[Any]] = {asyncio.create_task(ended.wait())}
