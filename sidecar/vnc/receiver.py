@@ -6,6 +6,7 @@ from struct import Struct
 from sidecar.encode.form import Form
 from sidecar.screen.rectangle import Rectangle
 from sidecar.screen.surface import Frame
+from sidecar.session.session import Session
 from sidecar.vnc.canvas import Canvas
 
 QUEUE_LIMIT = 64 * 1024
@@ -42,13 +43,14 @@ class Receiver:
         "lossy",
         "queued",
         "requested",
+        "session",
         "stream_begun",
-        "updates",
         "write",
     )
 
     def __init__(
         self,
+        session: Session,
         frame: Frame,
         exact: Form,
         *,
@@ -71,7 +73,8 @@ class Receiver:
         """An update is being encoded for it."""
         self.stream_begun = False
         """Its zlib stream of Zlib or ZRLE has had its header."""
-        self.updates = 0
+        self.session = session
+        """The record in which updates are counted."""
         self.write = write
         self.queued = queued
         self.adopt_frame: Callable[[Frame], None] = self._keep_size
@@ -118,7 +121,7 @@ class Receiver:
     def update(self, message: bytes, now: float) -> None:
         """Sends a framebuffer update, which answers the client's request."""
         self.requested = None
-        self.updates += 1
+        self.session.frames += 1
         self.write(message)
         if self.continuous is not None and self.fence is not None:
             self._fences_sent += 1

@@ -209,6 +209,7 @@ class Viewer(asyncio.Protocol):
         self._connection.send_server_init(frame.width, frame.height, CANONICAL, server.title)
         self._flush()
         receiver = Receiver(
+            session,
             frame,
             Form.of(Encoding.RAW),
             write=self._write,

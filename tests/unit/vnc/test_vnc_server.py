@@ -104,6 +104,17 @@ async def test_many_clients_of_one_form_cost_one_encode() -> None:
         assert here.store.misses == before + 1
 
 
+async def test_the_session_counts_its_updates_and_bytes() -> None:
+    async with house() as here, await here.connect(encodings=(Encoding.ZRLE,)) as client:
+        await client.until_shown(here.console.surface.frame.pixels)
+        here.console.draw(0, 0, picture(1))
+        await client.until_shown(here.console.surface.frame.pixels)
+        (session,) = here.registry
+        assert session.frames == client.updates
+        assert session.bytes_sent == client.bytes_received
+        assert session.encoding == "zrle"
+
+
 async def test_a_client_that_does_not_ask_gets_nothing_and_then_only_the_latest() -> None:
     async with house() as here, await here.connect(encodings=(Encoding.RAW,)) as client:
         await client.until_shown(here.console.surface.frame.pixels)
