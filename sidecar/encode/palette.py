@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.encode.colours import MULTIPLIERS, SAMPLES, distinct, lengths_of_runs, starts_of_runs
+from sidecar.encode.scratch import scratch
 from sidecar.screen.surface import RGB_MASK, Pixels
 
 MAX_COLOURS: Final = 256
@@ -30,6 +31,12 @@ PIECE: Final = 24576
 HASHED_PIXELS: Final = 4096
 """Smaller pictures are indexed without a hash: looking for one takes longer."""
 
+SMALL: Final = 65536
+"""A picture of so few pixels is searched in one go."""
+
+TRIED_ROWS: Final = 16
+"""Rows that are searched for a third colour first."""
+
 RECENT: Final = 8
 """Palettes that are tried before a new one is looked for: the next picture mostly has the same colours."""
 
@@ -38,7 +45,7 @@ def candidates(pixels: Pixels) -> Pixels:
     """Some of `pixels` (contiguous, at least two-dimensional, the last axis a row), flat; all colours occur.
 
     Left out are pairs of pixels that equal the pair on their left or above it: a colour's first pair
-    equals no pair before it, so it stays.
+    equals no pair before it, so it stays. The result may be in scratch.
     """
     width = pixels.shape[-1]
     flat = pixels.reshape(-1)
@@ -52,7 +59,8 @@ def candidates(pixels: Pixels) -> Pixels:
         is_new = piece != pairs[begin - above : begin - above + piece.size]
         is_new &= piece != pairs[begin - 1 : begin - 1 + piece.size]
         found.append(piece[np.flatnonzero(is_new)].view(np.uint32))
-    return np.concatenate(found)
+    count = sum(map(len, found))
+    return np.concatenate(found, out=scratch("candidates", (count,), np.uint32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,13 +90,16 @@ class Palette:
 
     def missing(self, values: Pixels) -> Pixels:
         """Those of `values` (flat) that it does not hold."""
-        found: Pixels = values[self.entries.take(self._places(values), mode="clip") != values]
-        return found
+        found = []
+        for begin in range(0, values.size, PIECE):
+            piece = values[begin : begin + PIECE]
+            found.append(piece[self.entries.take(self._places(piece), mode="clip") != piece])
+        return np.concatenate(found)
 
     def index(self, values: Pixels) -> NDArray[np.uint8]:
-        """The indices of `values` (contiguous, any shape), all of which it must hold; flat."""
+        """The indices of `values` (contiguous, any shape), all of which it must hold; flat, in scratch."""
         flat = values.reshape(-1)
-        indices = np.empty(flat.size, np.uint8)
+        indices = scratch("indices", (flat.size,), np.uint8)
         places = np.empty(min(flat.size, PIECE), np.uint32)
         for begin in range(0, flat.size, PIECE):
             piece = flat[begin : begin + PIECE]
@@ -100,9 +111,9 @@ class Palette:
                 self.numbers.take(hashed, out=indices[begin : begin + PIECE], mode="clip")
         return indices
 
-    def compact(self, indices: NDArray[np.uint8]) -> tuple[Pixels, NDArray[np.uint8]]:
-        """The colours without gaps, and `indices` (flat, contiguous) of them instead."""
-        if len(self.members) == self.colours.size:
+    def compact(self, indices: NDArray[np.uint8], most: int) -> tuple[Pixels, NDArray[np.uint8]]:
+        """The colours, without gaps if more than `most` entries, and `indices` (flat, contiguous) of them."""
+        if self.colours.size <= most:
             return self.colours, indices
         is_taken = self.entries != NO_COLOUR
         table = np.zeros(256, np.uint8)
@@ -182,6 +193,27 @@ def _multipliers() -> Pixels:
     numbers |= np.uint32(1)
     numbers[: len(MULTIPLIERS)] = MULTIPLIERS
     return numbers
+
+
+def two_colours(pixels: Pixels) -> tuple[Pixels, NDArray[np.bool_]] | None:
+    """The colours of `pixels` (contiguous) and, in scratch, where the second is; None above two.
+
+    For a solid picture there is one colour.
+    """
+    first = pixels.reshape(-1)[0]
+    differs = np.not_equal(pixels, first, out=scratch("differs", pixels.shape, np.bool_))
+    place = int(differs.argmax())
+    second = pixels.reshape(-1)[place]
+    if second == first:
+        return pixels.reshape(-1)[:1].copy(), differs
+    # most large pictures of more colours show it soon
+    large = (slice(0, TRIED_ROWS), slice(TRIED_ROWS, None))
+    for rows in large if pixels.size > SMALL else (slice(None),):
+        part = pixels[rows]
+        is_second = np.equal(part, second, out=scratch("is second", part.shape, np.bool_))
+        if np.not_equal(is_second, differs[rows], out=is_second).any():
+            return None
+    return np.array((first, second), np.uint32), differs
 
 
 def few_colours(pixels: Pixels, sample: set[int], limit: int) -> tuple[Pixels, NDArray[np.uint8]] | None:

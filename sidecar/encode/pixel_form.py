@@ -200,8 +200,7 @@ def _channelled(form: PixelForm, canonical: Pixels) -> Pixels:
 def _channel_tables(maxima: tuple[int, int, int], shifts: tuple[int, int, int]) -> tuple[Pixels, ...]:
     """For red, green and blue: the shifted value for 0..255."""
     return tuple(
-        _scaled(np.uint32(maximum)) << np.uint32(shift)
-        for maximum, shift in zip(maxima, shifts, strict=True)
+        _scaled(np.uint32(maximum)) << np.uint32(shift) for maximum, shift in zip(maxima, shifts, strict=True)
     )
 
 

@@ -7,10 +7,13 @@ from concurrent.futures import Executor
 from time import perf_counter
 from typing import Final
 
+import numpy as np
+
 from sidecar.encode.encoders import encode
 from sidecar.encode.form import Form, Segment
+from sidecar.encode.scratch import scratch
 from sidecar.screen.rectangle import Rectangle
-from sidecar.screen.surface import TILE, Frame, Versions
+from sidecar.screen.surface import TILE, Frame, Pixels, Versions
 
 CAPACITY: Final = 8 << 20
 """Bytes kept unless told. Sessions of one form ask within a few frames of each other, and a whole
@@ -189,5 +192,12 @@ def _shares(keys: list[Key]) -> list[list[Key]]:
 def _encode_all(frame: Frame, rectangles: list[Rectangle], form: Form) -> tuple[list[Segment], float]:
     """Runs in the pool: pixels are taken here, after the versions, as `sidecar.screen.surface` demands."""
     begin = perf_counter()
-    segments = [encode(area, frame.snapshot(area), form) for area in rectangles]
+    segments = [encode(area, copied(frame, area), form) for area in rectangles]
     return segments, perf_counter() - begin
+
+
+def copied(frame: Frame, area: Rectangle) -> Pixels:
+    """What `frame` shows at `area`, in scratch: (area.height, area.width), contiguous."""
+    pixels = scratch("pixels", (area.height, area.width), np.uint32)
+    np.copyto(pixels, frame.pixels[area.y : area.bottom, area.x : area.right])
+    return pixels

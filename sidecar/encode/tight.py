@@ -11,7 +11,7 @@ from sidecar.encode import jpeg
 from sidecar.encode.colours import is_busy, sampled
 from sidecar.encode.deflate import Data, deflate
 from sidecar.encode.form import ZLIB_HEADER, Form
-from sidecar.encode.palette import few_colours
+from sidecar.encode.palette import few_colours, two_colours
 from sidecar.screen.surface import Pixels
 
 MAX_WIDTH: Final = 2048
@@ -48,15 +48,12 @@ def encode(pixels: Pixels, form: Form, stream: int = 0) -> tuple[bytes, bool]:
         raise ValueError(f"{width}x{height} pixels are too many for one rectangle of Tight")
     flat = pixels.reshape(-1)
     sample = sampled(flat)
-    if len(sample) <= 2:
-        differs = flat != flat[0]
-        second = int(differs.argmax())
-        if not differs[second]:
-            return bytes((FILL,)) + form.pixel_form.tpixels(flat[:1]).tobytes(), False
-        if bool(((flat == flat[second]) == differs).all()):
-            mask = differs if width % 8 == 0 else differs.reshape(height, width)
-            bits = np.packbits(mask, axis=-1).reshape(-1)
-            return _paletted(flat[[0, second]], bits, form, stream), False
+    if len(sample) <= 2 and (two := two_colours(pixels)) is not None:
+        colours, is_second = two
+        if colours.size == 1:
+            return bytes((FILL,)) + form.pixel_form.tpixels(colours).tobytes(), False
+        bits = np.packbits(is_second if width % 8 else is_second.reshape(-1), axis=-1).reshape(-1)
+        return _paletted(colours, bits, form, stream), False
     may_lose = form.jpeg_quality is not None and flat.size >= JPEG_AREA
     limit = JPEG_COLOURS if may_lose and is_busy(flat) else min(256, max(2, flat.size // 8))
     palette = few_colours(pixels, sample, limit)

@@ -2,22 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from sidecar.screen.surface import Pixels
 
 
 @dataclass(frozen=True, slots=True)
 class TileGroup:
     """Tiles of one size.
 
-    `pixels`: (tile rows, height, tile columns, width), a view of the picture. `places`: for each tile, row
-    by row, its number among all tiles of the picture.
+    `pixels`: (tile rows, height, tile columns, width), a view of the picture, be it of pixels or of their
+    indices. `places`: for each tile, row by row, its number among all tiles of the picture.
     """
 
-    pixels: Pixels
+    pixels: NDArray[Any]
     places: NDArray[np.intp]
 
     @property
@@ -31,13 +30,13 @@ class TileGroup:
         return int(self.pixels.shape[3])
 
 
-def tile_count(pixels: Pixels, edge: int) -> int:
+def tile_count(pixels: NDArray[Any], edge: int) -> int:
     """How many tiles of `edge` x `edge` cover the picture."""
     height, width = map(int, pixels.shape)
     return -(-height // edge) * -(-width // edge)
 
 
-def tile_groups(pixels: Pixels, edge: int) -> Iterator[TileGroup]:
+def tile_groups(pixels: NDArray[Any], edge: int) -> Iterator[TileGroup]:
     """The whole tiles, then the narrow ones at the right, the low ones at the bottom and the corner."""
     height, width = pixels.shape
     columns = -(-width // edge)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +14,24 @@ from sidecar.encode.deflate import deflate
 from sidecar.encode.form import Form
 from sidecar.encode.palette import Palette, candidates, find_palette
 from sidecar.encode.pixel_form import PixelForm
+from sidecar.encode.scratch import scratch
 from sidecar.encode.tiles import tile_count, tile_groups
+from sidecar.encode.zrle_indexed import (
+    MAX_PACKED,
+    SOLID,
+    TWO_COLOURS,
+    indexed,
+    packed_bits,
+    packed_indices,
+    write,
+)
 from sidecar.screen.surface import Pixels
 
 EDGE: Final = 64
 
 RAW: Final = b"\x00"
-SOLID: Final = b"\x01"
-TWO_COLOURS: Final = b"\x02"
 PALETTE_RUNS: Final = 128
 
-MAX_PACKED: Final = 16
 MAX_PALETTE: Final = 127
 
 SHORT_RUN: Final = 128
@@ -48,9 +55,15 @@ def encode(pixels: Pixels, form: Form) -> bytes:
 def tile_bytes(pixels: Pixels, form: PixelForm) -> bytes:
     """The body before it is deflated: every tile's subencoding and data, row by row."""
     written = [b""] * tile_count(pixels, EDGE)
+    found = indexed(pixels)
+    if found is not None:
+        write(written, *found, EDGE, form)
+        return b"".join(written)
     for group in tile_groups(pixels, EDGE):
-        tiles = np.ascontiguousarray(group.pixels.transpose(0, 2, 1, 3))
-        tiles = tiles.reshape(-1, group.height, group.width)
+        rows, height, columns, width = group.pixels.shape
+        room = scratch("tiles", (rows, columns, height, width), np.uint32)
+        np.copyto(room, group.pixels.transpose(0, 2, 1, 3))
+        tiles = room.reshape(-1, height, width)
         places = group.places.tolist()
         colours = _sampled_colours(tiles)
         is_noise = colours > NOISE
@@ -106,8 +119,8 @@ def _simple(tiles: Pixels, form: PixelForm) -> list[bytes]:
         solid = form.cpixels(firsts).tobytes()
         size = form.cpixel_size
         return [SOLID + solid[size * tile : size * (tile + 1)] for tile in range(count)]
-    bits = _packed_bits(differences != 0)
-    same = bits == _packed_bits(differences == largest[:, np.newaxis, np.newaxis])
+    bits = packed_bits(differences != 0)
+    same = bits == packed_bits(differences == largest[:, np.newaxis, np.newaxis])
     is_simple = same.reshape(count, -1).all(axis=1) | (largest == 0)
     palettes = form.cpixels(np.stack((firsts, firsts ^ largest), axis=1)).tobytes()
     packed = bits.tobytes()
@@ -126,13 +139,6 @@ def _simple(tiles: Pixels, form: PixelForm) -> list[bytes]:
     return written
 
 
-def _packed_bits(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """(count, height, width) to one bit a pixel, the first in the highest; rows begin on a byte."""
-    if mask.shape[2] % 8:
-        return np.packbits(mask, axis=2)
-    return np.packbits(mask).reshape(*mask.shape[:2], -1)
-
-
 def _paletted(tiles: Pixels, form: PixelForm) -> list[bytes]:
     """Tiles (count, height, width) with a palette; empty where raw is shorter."""
     flat = tiles.reshape(-1)
@@ -146,15 +152,15 @@ def _paletted(tiles: Pixels, form: PixelForm) -> list[bytes]:
         values = flat[starts]
         palette = find_palette(sample, values, MAX_PALETTE)
         if palette is not None:
-            return _runs_alike(tiles, starts, *palette.compact(palette.index(values)), form)
+            return _runs_alike(tiles, starts, *palette.compact(palette.index(values), MAX_PALETTE), form)
     return _from_runs(tiles, form)
 
 
 def _packed_alike(tiles: Pixels, palette: Palette, form: PixelForm) -> list[bytes]:
     """Every tile packed, all with one palette of at most 16 colours."""
-    colours, indices = palette.compact(palette.index(tiles))
+    colours, indices = palette.compact(palette.index(tiles), MAX_PACKED)
     head = bytes((colours.size,)) + form.cpixels(colours).tobytes()
-    packed = _packed_indices(indices.reshape(tiles.shape), 2 if colours.size <= 4 else 4)
+    packed = packed_indices(indices.reshape(tiles.shape), 2 if colours.size <= 4 else 4)
     return [head + row for row in packed]
 
 
@@ -192,24 +198,6 @@ def _runs_alike(
 def _index_bits(colour_counts: NDArray[np.intp]) -> NDArray[np.intp]:
     """Bits of a packed index for 3 colours and more; above 16 it has no meaning."""
     return np.where(colour_counts <= 4, 2, 4)
-
-
-def _packed_indices(indices: NDArray[np.uint8], bits: int) -> list[bytes]:
-    """Tiles of indices (count, height, width), `bits` (2 or 4) a pixel; rows begin on a byte."""
-    count, height, width = indices.shape
-    per_byte = 8 // bits
-    if width % per_byte:
-        padded = np.zeros((count, height, -(-width // per_byte) * per_byte), np.uint8)
-        padded[:, :, :width] = indices
-        indices = padded
-    # a word holds the pixels of one byte, the first in its lowest bits: each is shifted to its place
-    word = np.dtype(f"<u{per_byte}").type
-    words: NDArray[Any] = indices.view(word)
-    packed = np.zeros_like(words)
-    for place in range(per_byte):
-        shift = 8 - bits * (place + 1) - 8 * place
-        packed |= words << word(shift) if shift > 0 else words >> word(-shift)
-    return [tile.tobytes() for tile in packed.astype(np.uint8)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +301,6 @@ def _packed(
             continue
         mine = np.concatenate([np.arange(*runs.bounds[tile : tile + 2]) for tile in tiles.tolist()])
         indices = np.repeat(runs.local[mine].astype(np.uint8), runs.lengths[mine])
-        rows = _packed_indices(indices.reshape(-1, height, width), bits)
+        rows = packed_indices(indices.reshape(-1, height, width), bits)
         packed.update(zip(tiles.tolist(), rows, strict=True))
     return packed

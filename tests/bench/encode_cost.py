@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sidecar.encode.encoders import encode
 from sidecar.encode.form import Encoding, Form
 from sidecar.encode.pixel_form import SWAPPED, PixelForm
+from sidecar.encode.store import copied
 from sidecar.screen.damage import rectangles
 from sidecar.screen.surface import Frame
 
@@ -82,7 +83,7 @@ def encode_picture(frame: Frame, form: Form) -> int:
     """Everything that a change of the whole picture costs; the bytes that come out."""
     whole = np.ones(frame.versions.shape, np.bool_)
     areas = rectangles(whole, frame)
-    return sum(len(encode(area, frame.snapshot(area), form).body) for area in areas)
+    return sum(len(encode(area, copied(frame, area), form).body) for area in areas)
 
 
 def best(work: Callable[[], object]) -> float:
