@@ -3,10 +3,11 @@
 import asyncio
 import gc
 import os
+import pwd
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 
@@ -136,13 +137,12 @@ async def hook(options: HookOptions) -> None:
     address = bus_address(os.environ, options.dbus_address)
     socket = options.hook_dir.absolute() / BUS_SOCKET
     termination = Termination(grace=options.grace)
-    loop = asyncio.get_running_loop()
 
     async def define(domain: bytes, vmi: bytes) -> bytes:
         grace = pod_grace_period(vmi)
         if grace is not None and options.grace_follows_vmi:
             termination.grace = grace
-        # lxml is C code on at most a few MB: short, but not on the loop that serves viewers
+        # short, but not so short that viewers need not notice
         return await asyncio.to_thread(
             define_domain,
             vmi,
@@ -155,7 +155,9 @@ async def hook(options: HookOptions) -> None:
         )
 
     async with (
-        PrivateBus(socket, allow_uid=QEMU_UID if os.geteuid() == 0 else None) as bus,
+        # first in, last out: a signal that comes while all this starts or ends leaves nothing behind either
+        _signals_heard(termination.sigterm, termination.interrupted),
+        PrivateBus(socket.parent, socket, allow_uid=_qemu_uid()) as bus,
         attached(BusAttach(bus.address)) as (guest, _),
         frontends(options, guest) as daemon,
         HookServer(
@@ -169,20 +171,45 @@ async def hook(options: HookOptions) -> None:
             await server.shutdown_requested.wait()
             termination.shutdown_answered()
 
-        shutdown = loop.create_task(await_shutdown())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, lambda: termination.sigterm(time.monotonic()))
+        shutdown = asyncio.create_task(await_shutdown())
         try:
             reason = await time_to_go(termination)
         finally:
             shutdown.cancel()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
         log.info("ending", cause=reason.value)
 
 
 QEMU_UID = 107
 """The user that QEMU runs as in KubeVirt, where the sidecar itself may be root (facts: kubevirt 4)."""
+
+
+def _qemu_uid() -> int | None:
+    """The user whom the bus lets in besides our own."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        pwd.getpwuid(QEMU_UID)
+    except KeyError:
+        # dbus-daemon knows nobody else; outside KubeVirt QEMU may well be root's, too
+        log.warning(
+            "only root can reach the bus", cause=f"/etc/passwd has no user {QEMU_UID}, KubeVirt's QEMU"
+        )
+        return None
+    return QEMU_UID
+
+
+@asynccontextmanager
+async def _signals_heard(
+    sigterm: Callable[[float], None], interrupted: Callable[[], None]
+) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, lambda: sigterm(time.monotonic()))
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 @contextmanager

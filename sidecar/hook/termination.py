@@ -12,7 +12,10 @@ from collections.abc import Callable
 from enum import Enum
 
 from sidecar.guest import GuestState
+from sidecar.log import get_logger
 from sidecar.observers import Observers
+
+log = get_logger(__name__)
 
 DEFAULT_GRACE = 60.0
 """Seconds between SIGTERM and SIGKILL: KubeVirt's default for a VM, 30, and the padding."""
@@ -25,6 +28,7 @@ class EndReason(Enum):
     """Why it is time to go; the value is a sentence for the log."""
 
     SHUTDOWN_CALLED = "virt-launcher has called Shutdown"
+    INTERRUPTED = "interrupted"
     GUEST_GONE = "the pod is being deleted and the guest is gone"
     GRACE_OVER = "the pod is being deleted and its grace period is nearly over"
 
@@ -43,6 +47,7 @@ class Termination:
         """Called when something was said that may change the decision."""
         self._attached = False
         self._answered = False
+        self._interrupted = False
         self._deadline: float | None = None
 
     def guest_changed(self, state: GuestState) -> None:
@@ -55,18 +60,27 @@ class Termination:
         self._answered = True
         self.changes.notify()
 
+    def interrupted(self) -> None:
+        """SIGINT has come: somebody has started this at a terminal and wants it to end."""
+        self._interrupted = True
+        self.changes.notify()
+
     def sigterm(self, now: float) -> None:
         """SIGTERM has come. `now`: monotonic seconds. Another one says nothing new: a kubelet that was
         restarted sends it again, and the first one's grace period counts.
         """
         if self._deadline is None:
-            self._deadline = now + self.grace - min(self.margin, self.grace / 2)
+            stays = self.grace - min(self.margin, self.grace / 2)
+            self._deadline = now + stays
+            log.info("asked to end", attached=self._attached, stays_at_most=stays)
         self.changes.notify()
 
     def reason(self, now: float) -> EndReason | None:
         """Why it is time to go, or None."""
         if self._answered:
             return EndReason.SHUTDOWN_CALLED
+        if self._interrupted:
+            return EndReason.INTERRUPTED
         if self._deadline is None:
             return None
         if not self._attached:

@@ -62,9 +62,9 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 class PrivateBus:
     """dbus-daemon while the context lasts, started again whenever it ends.
 
-    `directory` is made if it is missing and gets the configuration, and the socket too unless
-    `socket_path` says otherwise. `allow_uid`: the user, besides our own, who may connect; as root we open
-    the socket's file for nobody else, as another user the daemon turns the others away.
+    `directory` is made if it is missing, and taken away again then. It gets the configuration, and the socket
+    too unless `socket_path` says otherwise. `allow_uid`: the user, besides our own, who may connect; as root
+    we open the socket's file for nobody else, as another user the daemon turns the others away.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class PrivateBus:
         self._allow_uid = os.geteuid() if allow_uid is None else allow_uid
         self._configuration = directory / "bus.conf"
         self._log = directory / "bus.log"
+        self._made_directory = False
         self._process: subprocess.Popen[bytes] | None = None
         self._supervisor: asyncio.Task[None] | None = None
 
@@ -128,6 +129,7 @@ class PrivateBus:
                     f" 'user{uid}:x:{uid}:{uid}::/:/sbin/nologin' to it"
                 ) from None
         try:
+            self._made_directory = not self.directory.exists()
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._configuration.write_text(self._configured())
             self._configuration.chmod(0o600)
@@ -240,6 +242,10 @@ class PrivateBus:
     def _clean(self) -> None:
         for path in (self.socket_path, self._configuration, self._log):
             path.unlink(missing_ok=True)
+        if self._made_directory:
+            # others may have put something into it
+            with contextlib.suppress(OSError):
+                self.directory.rmdir()
 
 
 def _die_with_parent() -> None:

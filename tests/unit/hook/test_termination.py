@@ -147,3 +147,10 @@ def test_any_bytes_are_read_without_an_error(vmi: bytes) -> None:
 def test_deciding_does_not_load_grpc() -> None:
     program = "import sidecar.hook.termination, sys; sys.exit('grpc' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("state", [WAITING, ATTACHED, LOST])
+def test_who_interrupts_it_at_a_terminal_does_not_wait(termination: Termination, state: GuestState) -> None:
+    termination.guest_changed(state)
+    termination.interrupted()
+    assert termination.reason(0.0) is EndReason.INTERRUPTED
