@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from domain_samples import ADDRESS, DIRECTORY, options, sample
+from support.domain_samples import ADDRESS, DIRECTORY, options, sample
 
 from sidecar.domain.command import define_domain
 from sidecar.domain.errors import DomainError

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from domain_samples import ADDRESS, DIRECTORY, options
+from support.domain_samples import ADDRESS, DIRECTORY, options
 
 from sidecar.domain.bus import bus_address
 from sidecar.domain.errors import DomainError

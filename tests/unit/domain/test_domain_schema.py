@@ -1,28 +1,13 @@
 """libvirt's own schema takes what comes out where it took what went in."""
 
-import re
-import subprocess
 from pathlib import Path
 
 import pytest
-from domain_samples import GRAPHICAL, NAMES, kept_by_kubevirt, options, sample
+from support.domain_samples import GRAPHICAL, NAMES, kept_by_kubevirt, options, sample
+from support.libvirt_schema import made_valid, verdict
 
 from sidecar.domain.options import Graphics
 from sidecar.domain.rewrite import rewrite
-
-EMPTY_SYSINFO = re.compile(rb"<(bios|baseBoard|chassis)></\1>")
-"""What KubeVirt's own XML holds against the schema (libvirt takes it all the same)."""
-
-
-def verdict(directory: Path, xml: bytes) -> str:
-    """Empty: libvirt's schema takes it; else the reasons, without the lines that they are on."""
-    path = directory / "domain.xml"
-    path.write_bytes(xml)
-    answer = subprocess.run(
-        ["virt-xml-validate", path, "domain"], capture_output=True, text=True, check=False, timeout=60
-    )
-    reasons = re.sub(r"\S*domain\.xml:\d+: ", "", answer.stdout + answer.stderr)
-    return "" if answer.returncode == 0 else reasons or "refused"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -33,7 +18,7 @@ def test_a_sample_as_it_is_is_judged_the_same_before_and_after(name: str, tmp_pa
 @pytest.mark.parametrize("graphics", list(Graphics))
 @pytest.mark.parametrize("name", NAMES)
 def test_a_valid_domain_stays_valid(name: str, graphics: Graphics, tmp_path: Path) -> None:
-    valid = EMPTY_SYSINFO.sub(b"", sample(name))
+    valid = made_valid(sample(name))
     assert verdict(tmp_path, valid) == ""
     answer = rewrite(valid, options(graphics, screen=True, audio=True))
     assert verdict(tmp_path, answer) == ""
@@ -42,10 +27,10 @@ def test_a_valid_domain_stays_valid(name: str, graphics: Graphics, tmp_path: Pat
 
 @pytest.mark.parametrize("name", GRAPHICAL)
 def test_declined_sound_and_input_are_valid(name: str, tmp_path: Path) -> None:
-    valid = EMPTY_SYSINFO.sub(b"", sample(name))
+    valid = made_valid(sample(name))
     assert verdict(tmp_path, rewrite(valid, options(audio=False, input=False))) == ""
 
 
 def test_the_schema_refuses_what_is_wrong(tmp_path: Path) -> None:
-    wrong = EMPTY_SYSINFO.sub(b"", sample("amd64-default-vnc")).replace(b'type="vnc"', b'type="nothing"')
+    wrong = made_valid(sample("amd64-default-vnc")).replace(b'type="vnc"', b'type="nothing"')
     assert verdict(tmp_path, wrong) != ""

@@ -3,7 +3,7 @@
 import codecs
 
 import pytest
-from domain_samples import options
+from support.domain_samples import options
 
 from sidecar.domain.document import MAX_DEPTH, MAX_ELEMENTS, MAX_SIZE
 from sidecar.domain.errors import DomainError

@@ -5,10 +5,10 @@ Another parser than the rewrite's own looks at it.
 
 from collections import Counter
 
-from domain_samples import ADDRESS, NAMES, QEMU, options, sample
 from hypothesis import example, given
 from hypothesis import strategies as st
 from lxml import etree
+from support.domain_samples import ADDRESS, NAMES, QEMU, options, sample
 
 from sidecar.domain.errors import DomainError
 from sidecar.domain.options import Graphics

@@ -1,27 +1,10 @@
 """`hooks/onDefineDomain`, called as KubeVirt's sidecar-shim calls it: by its name, with both texts."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-from domain_samples import DIRECTORY, GRAPHICAL, options, sample
+from support.domain_samples import DIRECTORY, GRAPHICAL, options, sample
+from support.sidecar_shim import call_as_the_shim
 
 from sidecar.domain.rewrite import rewrite
-
-HOOKS = Path(__file__).parents[3] / "hooks"
-
-
-def call_as_the_shim(vmi: str, domain: str, **environ: str) -> subprocess.CompletedProcess[bytes]:
-    path = os.pathsep.join([str(HOOKS), str(Path(sys.executable).parent), "/usr/bin", "/bin"])
-    return subprocess.run(
-        ["/usr/bin/env", "onDefineDomain", "--vmi", vmi, "--domain", domain],
-        env={"PATH": path, **environ},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize("name", ["amd64-sound-ich9", "s390x-virtio"])

@@ -3,8 +3,8 @@
 import difflib
 
 import pytest
-from domain_samples import ADDRESS, GRAPHICAL, NAMES, QEMU, kept_by_kubevirt, options, sample
 from lxml import etree
+from support.domain_samples import ADDRESS, GRAPHICAL, NAMES, QEMU, kept_by_kubevirt, options, sample
 
 from sidecar.domain.options import Graphics
 from sidecar.domain.rewrite import rewrite

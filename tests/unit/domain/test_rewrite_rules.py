@@ -1,8 +1,8 @@
 """What a rewrite adds, completes and leaves alone, one rule at a time."""
 
 import pytest
-from domain_samples import ADDRESS, QEMU, options
 from lxml import etree
+from support.domain_samples import ADDRESS, QEMU, options
 
 from sidecar.domain.options import Graphics, RewriteOptions
 from sidecar.domain.rewrite import rewrite

@@ -6,7 +6,7 @@ from lxml import etree
 
 from sidecar.domain.options import Graphics, RewriteOptions
 
-DIRECTORY = Path(__file__).parent / "samples"
+DIRECTORY = Path(__file__).parents[1] / "unit" / "domain" / "samples"
 NAMES = sorted(path.stem for path in DIRECTORY.glob("*.xml"))
 GRAPHICAL = [name for name in NAMES if name != "amd64-no-graphics"]
 ADDRESS = "unix:path=/var/run/kubevirt-hooks/hook-sidecar-0/dbus/bus"
