@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.encode.colours import MULTIPLIERS, SAMPLES, distinct, lengths_of_runs, starts_of_runs
+from sidecar.encode.colours import MULTIPLIERS, distinct, lengths_of_runs, starts_of_runs
 from sidecar.encode.scratch import scratch
 from sidecar.screen.surface import RGB_MASK, Pixels
 
@@ -19,8 +19,9 @@ GAP_BITS: Final = 8
 
 HASH_BITS: Final = 16
 
-TRIALS: Final = 4096
-"""How many multipliers are tried at most for one size of table."""
+TRIALS: Final = 8192
+TRIED_VALUES: Final = 65536
+"""How many multipliers, and how many products of colours with them, are tried at most for one table."""
 
 NO_COLOUR: Final = np.uint32(0xFFFFFFFF)
 """Stands in a gap. No canonical pixel equals it."""
@@ -144,28 +145,36 @@ def find_palette(sample: set[int], values: Pixels, limit: int) -> Palette | None
             if palette is not recent[0]:
                 _recent = (palette, *(other for other in recent if other is not palette))
             return palette
-    colours = sample.union(values[:: values.size // SAMPLES + 1].tolist())
-    while len(colours) <= limit:
-        found = _hashed(tuple(sorted(colours)))
-        if found is None:
-            return None
-        missing = found.missing(values)
-        if not missing.size:
-            _recent = (found, *recent[: RECENT - 1])
-            return found
-        colours.update(missing[:SAMPLES].tolist())
-    return None
+    occurring = distinct(values, limit)
+    if occurring is None:
+        return None
+    colours = frozenset(occurring[0].tolist())
+    if recent:
+        # what lies next to each other on a screen shares colours: one palette for all is found again sooner
+        both = colours | recent[0].members
+        if len(both) <= limit and _bits(len(both)) == _bits(len(colours)):
+            colours = both
+    found = _hashed(colours)
+    if found is not None:
+        _recent = (found, *recent[: RECENT - 1])
+    return found
+
+
+def _bits(count: int) -> int:
+    """Bits of the smallest index of `count` colours."""
+    return max((count - 1).bit_length(), 1)
 
 
 @lru_cache(maxsize=32)
-def _hashed(colours: tuple[int, ...]) -> Palette | None:
+def _hashed(colours: frozenset[int]) -> Palette | None:
     """The palette with the smallest table that a multiplier gives; None where none does."""
-    values = np.array(colours, np.uint32)
-    for bits in range(max((values.size - 1).bit_length(), 1), HASH_BITS + 1):
+    values = np.array(sorted(colours), np.uint32)
+    most = TRIED_VALUES // values.size
+    for bits in range(_bits(values.size), HASH_BITS + 1):
         odds = _odds(values.size, 1 << bits)
-        trials = int(min(4 / odds, TRIALS)) if odds * TRIALS > 1 else 0
-        if not trials:
+        if odds * most < 1:
             continue
+        trials = min(int(4 / odds), most, TRIALS)
         shift = np.uint32(32 - bits)
         products = values * _multipliers()[:trials, np.newaxis]
         places = np.sort(products >> shift, axis=1)
@@ -174,7 +183,7 @@ def _hashed(colours: tuple[int, ...]) -> Palette | None:
         if is_perfect[best]:
             entries = np.full(1 << bits, NO_COLOUR)
             entries[products[best] >> shift] = values
-            return Palette(frozenset(colours), entries, _multipliers()[best], shift)
+            return Palette(colours, entries, _multipliers()[best], shift)
     return None
 
 

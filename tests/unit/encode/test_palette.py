@@ -83,6 +83,22 @@ def test_the_next_picture_of_the_same_colours_gets_the_same_palette():
     assert find_palette(sampled(fewer), fewer, 3) is not palette
 
 
+def test_neighbours_that_share_colours_end_up_with_one_palette():
+    left, right = (repeated(colours, 5000, 1) for colours in ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6]))
+    find_palette(sampled(left), left, 256)
+    palette = find_palette(sampled(right), right, 256)
+    assert find_palette(sampled(left), left, 256) is palette
+    assert find_palette(sampled(right), right, 256) is palette
+
+
+def test_colours_of_before_do_not_make_a_palette_exceed_its_limit():
+    before, after = repeated([1, 2, 3, 4, 5, 6], 5000, 1), repeated([6, 7, 8, 9, 10], 5000, 1)
+    find_palette(sampled(before), before, 256)
+    palette = find_palette(sampled(after), after, 6)
+    assert palette is not None
+    assert len(palette.members) <= 6
+
+
 def test_a_colour_that_a_recent_palette_lacks_is_not_lost():
     before = repeated([1, 2, 3], 5000, 1)
     find_palette(sampled(before), before, 256)
