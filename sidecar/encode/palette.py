@@ -209,20 +209,22 @@ def two_colours(pixels: Pixels) -> tuple[Pixels, NDArray[np.bool_]] | None:
 
     For a solid picture there is one colour.
     """
-    first = pixels.reshape(-1)[0]
-    differs = np.not_equal(pixels, first, out=scratch("differs", pixels.shape, np.bool_))
-    place = int(differs.argmax())
-    second = pixels.reshape(-1)[place]
-    if second == first:
-        return pixels.reshape(-1)[:1].copy(), differs
+    flat = pixels.reshape(-1)
+    differs = np.not_equal(pixels, flat[0], out=scratch("differs", pixels.shape, np.bool_))
+    second = int(differs.argmax())
+    if not differs.reshape(-1)[second]:
+        return flat[:1].copy(), differs
     # most large pictures of more colours show it soon
-    large = (slice(0, TRIED_ROWS), slice(TRIED_ROWS, None))
-    for rows in large if pixels.size > SMALL else (slice(None),):
-        part = pixels[rows]
-        is_second = np.equal(part, second, out=scratch("is second", part.shape, np.bool_))
-        if np.not_equal(is_second, differs[rows], out=is_second).any():
-            return None
-    return np.array((first, second), np.uint32), differs
+    if pixels.size > SMALL and not _is_where(pixels[:TRIED_ROWS], flat[second], differs[:TRIED_ROWS]):
+        return None
+    return (flat[[0, second]], differs) if _is_where(pixels, flat[second], differs) else None
+
+
+def _is_where(pixels: Pixels, colour: np.uint32, mask: NDArray[np.bool_]) -> bool:
+    """Whether `colour` is where `mask` is set and nowhere else."""
+    equals = np.equal(pixels, colour, out=scratch("equals", pixels.shape, np.bool_))
+    equals ^= mask
+    return not equals.any()
 
 
 def few_colours(pixels: Pixels, sample: set[int], limit: int) -> tuple[Pixels, NDArray[np.uint8]] | None:

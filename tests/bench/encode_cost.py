@@ -15,12 +15,18 @@ from sidecar.encode.form import Encoding, Form
 from sidecar.encode.pixel_form import SWAPPED, PixelForm
 from sidecar.encode.store import copied
 from sidecar.screen.damage import rectangles
+from sidecar.screen.font import FIRST, GLYPH_HEIGHT, GLYPH_WIDTH, glyphs
 from sidecar.screen.surface import Frame
 
 ROUNDS = 15
 WIDTH, HEIGHT = 1024, 768
 RGB565 = PixelForm(16, 16, False, True, 31, 63, 31, 11, 5, 0)
 Picture = NDArray[np.uint32]
+SENTENCES = (
+    "systemd[1]: Started session-4.scope - Session 4 of user demo. drwxr-xr-x 12 root root 4096 Jun 3 14:07 "
+    "gcc -O2 -Wall -Wextra -c -o build/display.o src/display.c && echo '[ OK ]' "
+    '10.0.3.17 - - [03/Jun/2025:14:07:31 +0000] "GET /status HTTP/1.1" 200 5316 "-" "curl/7.88.1" '
+)
 
 
 def text(colour_count: int, width: int = WIDTH, height: int = HEIGHT, smooth: bool = False) -> Picture:
@@ -46,6 +52,23 @@ def text(colour_count: int, width: int = WIDTH, height: int = HEIGHT, smooth: bo
     return channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
 
 
+def terminal(width: int = WIDTH, height: int = HEIGHT) -> Picture:
+    """Lines of different lengths in a real font, each word in one of a terminal's colours."""
+    random = np.random.default_rng(7)
+    colours = np.array((0xAAAAAA, 0x55FF55, 0xFF5555, 0x5C5CFF, 0xFFFF55, 0x55FFFF, 0xAAAAAA), np.uint32)
+    font = glyphs()
+    picture = np.zeros((height, width), np.uint32)
+    for top in range(0, height - GLYPH_HEIGHT + 1, GLYPH_HEIGHT):
+        columns = int(random.integers(width * 3 // 4, width)) // GLYPH_WIDTH
+        start = int(random.integers(0, len(SENTENCES)))
+        line = (SENTENCES * 4)[start : start + columns]
+        words = np.cumsum([letter == " " for letter in line]) + random.integers(0, len(colours))
+        ink = font[[ord(letter) - FIRST for letter in line]] * colours[words % len(colours), None, None]
+        part = ink.transpose(1, 0, 2).reshape(GLYPH_HEIGHT, -1)
+        picture[top : top + GLYPH_HEIGHT, : part.shape[1]] = part
+    return picture
+
+
 def photo() -> Picture:
     """Soft shapes with the noise of a camera."""
     random = np.random.default_rng(7)
@@ -59,6 +82,7 @@ def photo() -> Picture:
 PICTURES: dict[str, Callable[[], Picture]] = {
     "text, 2 colours": lambda: text(2),
     "text, 12 colours": lambda: text(12),
+    "terminal": terminal,
     "text, soft edges": lambda: text(6, smooth=True),
     "photo": photo,
     "one colour": lambda: np.full((HEIGHT, WIDTH), 0x203040, np.uint32),
