@@ -119,7 +119,7 @@ class Viewer(asyncio.Protocol):
             self._desktop.ready()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """The connection is gone; may be repeated."""
         self._finish(EndReason.CLOSED)
         self._cancel("_goodbye_timer")
         self._server.viewers.discard(self)
@@ -224,10 +224,11 @@ class Viewer(asyncio.Protocol):
         return chosen.name.lower().replace("_", "-") if chosen is not None else ""
 
     async def _start_tls(self) -> None:
+        lower, transport = self._transport, None
         try:
             context = self._server.access.tls_context()
             transport = await self._loop.start_tls(
-                self._transport,
+                lower,
                 self,
                 context,
                 server_side=True,
@@ -237,12 +238,13 @@ class Viewer(asyncio.Protocol):
             # ssl.SSLError and time-outs are OSErrors
             log.info("TLS handshake failed", session=self._session.id, cause=str(error))
             self._finish(EndReason.LOGIN_FAILED)
-            self._transport.abort()
-            return
         finally:
             self._upgrading = False
+            if transport is None or self._closing:
+                # a transport that is lost amid its handshake does not tell the protocol above TLS
+                lower.abort()
+                self.connection_lost(None)
         if transport is None or self._closing:
-            self._transport.abort()
             return
         self._transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER)
