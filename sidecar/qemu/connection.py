@@ -233,8 +233,14 @@ class PeerConnection(Connection):
             raise ConnectionLost("the connection was closed")
         # the writer holds everything back while there is no name
         self.unique_name = _PEER
-        reader = build_message_reader(self._sock, self._process_message, self._finalize, True)
-        self._loop.add_reader(self._number, reader)
+        self._loop.add_reader(self._number, self._reader())
+
+    def _reader(self) -> Callable[[], None]:
+        """What is called when there is something to read."""
+        reader: Callable[[], None] = build_message_reader(
+            self._sock, self._process_message, self._finalize, True
+        )
+        return reader
 
 
 def _reason(error: BaseException) -> str:

@@ -8,17 +8,18 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 from dbus_fast import Message, MessageFlag, MessageType, Variant
 
 from sidecar.guest import ConsoleChange
 from sidecar.log import get_logger
-from sidecar.qemu.connection import PeerConnection
 from sidecar.qemu.display import Display
 from sidecar.qemu.errors import INVALID_ARGUMENTS, NOT_SUPPORTED, ListenerError
 from sidecar.qemu.link import PROPERTIES
+from sidecar.qemu.listener_connection import ListenerConnection
+from sidecar.qemu.message_stream import Call
 from sidecar.qemu.scanout_map import ScanoutMap
 from sidecar.screen.cursor import MAX_CURSOR_EDGE, Cursor
 from sidecar.screen.pixman import Layout, PixmanError, to_canonical
@@ -50,13 +51,6 @@ class Body:
     arguments: list[Any]
     unix_fds: list[int]
 
-    @classmethod
-    def of(cls, message: Message, signature: str) -> Self:
-        """The body of `message`. Raises ListenerError unless its signature is `signature`."""
-        if message.signature != signature:
-            raise ListenerError(f"{message.member} takes {signature!r}, not {message.signature!r}")
-        return cls(message.body, message.unix_fds)
-
 
 class Listener:
     """Listens to one console, on the listener's thread, and writes into `display`.
@@ -67,7 +61,7 @@ class Listener:
     def __init__(self, display: Display, on_close: Callable[[], None]) -> None:
         self._display = display
         self._on_close = on_close
-        self._connection: PeerConnection | None = None
+        self._connection: ListenerConnection | None = None
         self._map: ScanoutMap | None = None
         self._damage: list[Rectangle] = []
         self._announced: tuple[int, int] | None = None
@@ -90,7 +84,7 @@ class Listener:
 
         Raises ConnectionLost.
         """
-        self._connection = PeerConnection(sock, self._closed)
+        self._connection = ListenerConnection(sock, self._closed, self.take)
         self._connection.add_message_handler(self.handle)
         await self._connection.open()
 
@@ -122,21 +116,32 @@ class Listener:
         wants_answer = not message.flags & MessageFlag.NO_REPLY_EXPECTED
         if message.interface == PROPERTIES:
             return self._properties(message) if wants_answer else True
-        member = str(message.member)
-        known = self._methods.get((str(message.interface), member))
-        if known is None:
+        key = str(message.interface), str(message.member)
+        if key not in self._methods:
             return None
-        signature, method = known
         try:
-            body = Body.of(message, signature)
-            # dbus-fast keeps the message until the next one comes; its pixels need not stay
-            message.body = []
-            method(body)
+            self._dispatch(key, message.signature, Body(message.body, message.unix_fds))
         except (ListenerError, PixmanError, OSError) as error:
-            self._complain(member, error)
+            self._complain(key[1], error)
             name = NOT_SUPPORTED if isinstance(error, _NotSupported) else INVALID_ARGUMENTS
             return Message.new_error(message, name, str(error)) if wants_answer else True
         return Message.new_method_return(message) if wants_answer else True
+
+    def take(self, call: Call) -> None:
+        """Takes one call that wants no answer."""
+        try:
+            self._dispatch((call.interface, call.member), call.signature, Body(call.arguments, []))
+        except (ListenerError, PixmanError, OSError) as error:
+            self._complain(call.member, error)
+
+    def _dispatch(self, key: tuple[str, str], signature: str, body: Body) -> None:
+        known = self._methods.get(key)
+        if known is None:
+            raise ListenerError("no such method")
+        expected, method = known
+        if signature != expected:
+            raise ListenerError(f"{key[1]} takes {expected!r}, not {signature!r}")
+        method(body)
 
     def _properties(self, message: Message) -> Message:
         interfaces = Variant("as", [UNIX_MAP])
@@ -212,6 +217,8 @@ class Listener:
             raise ListenerError("shared memory came without a file")
         _check_size(*layout[:2])
         scanout = ScanoutMap(body.unix_fds[index], offset, Layout.of(*layout))
+        if self._map is None:
+            log.debug("pixels come in shared memory", mapped=scanout.is_mapped)
         self._unmap()
         self._map = scanout
         self._announced = None
