@@ -12,6 +12,7 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 from bench.skip_parser import SkipParser
@@ -125,9 +126,24 @@ class Players:
         self.started = time.perf_counter()
         self.viewers: dict[int, Viewer] = {}
         for _ in range(plan.viewers):
-            viewer = Viewer(plan)
-            self.viewers[viewer.socket.fileno()] = viewer
-            self.poll.register(viewer.socket.fileno(), select.EPOLLIN)
+            viewer = self.add()
+            if not plan.greet_only:
+                # QEMU's own server leaves viewers out that come all at once: one after the other
+                self.until(lambda viewer=viewer: viewer.greeted, "a viewer was not greeted")
+
+    def add(self) -> Viewer:
+        viewer = Viewer(self.plan)
+        self.viewers[viewer.socket.fileno()] = viewer
+        self.poll.register(viewer.socket.fileno(), select.EPOLLIN)
+        return viewer
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Serves everybody until it holds; ends the program with `what` after a minute."""
+        end = time.perf_counter() + 60
+        while not condition():
+            if time.perf_counter() > end or self.result.refused:
+                raise SystemExit(what)
+            self.turn(time.perf_counter() + 0.005)
 
     def turn(self, until: float, watched: Viewer | None = None) -> bool:
         """Serves whoever has something to read until that moment, or until `watched` has got an update."""
@@ -160,11 +176,9 @@ class Players:
         if plan.greet_only:
             self.turn(self.started + plan.seconds)
             return self.result
-        end = time.perf_counter() + 60
-        while not all(viewer.parser.updates for viewer in self.viewers.values()):
-            if time.perf_counter() > end or not self.viewers:
-                raise SystemExit("the viewers got no picture")
-            self.turn(time.perf_counter() + 0.05)
+        self.until(
+            lambda: all(viewer.parser.updates for viewer in self.viewers.values()), "a viewer got no picture"
+        )
         print("ready", flush=True)
         self.turn(time.perf_counter() + plan.warm_up)
         before = {fd: viewer.parser.updates for fd, viewer in self.viewers.items()}
