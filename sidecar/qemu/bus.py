@@ -129,7 +129,8 @@ class PrivateBus:
                     f" 'user{uid}:x:{uid}:{uid}::/:/sbin/nologin' to it"
                 ) from None
         try:
-            self._made_directory = not self.directory.exists()
+            # or it was made by one of us that has crashed
+            self._made_directory = not self.directory.exists() or self._configuration.exists()
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._configuration.write_text(self._configured())
             self._configuration.chmod(0o600)

@@ -62,7 +62,7 @@ class InputQueue:
 
     def __init__(self) -> None:
         self._waiting: deque[InputEvent] = deque()
-        self._held: set[int | Button] = set()
+        self._held: set[Key | Click] = set()
         self._ready = asyncio.Event()
         self._taken = 0
         self._is_open = False
@@ -89,11 +89,11 @@ class InputQueue:
         if not self._is_open:
             return
         if isinstance(event, Key | Click):
-            thing = event.qnum if isinstance(event, Key) else event.button
+            press = replace(event, down=True)
             if event.down and self._has_room():
-                self._held.add(thing)
-            elif not event.down and thing in self._held:
-                self._held.discard(thing)
+                self._held.add(press)
+            elif not event.down and press in self._held:
+                self._held.discard(press)
             else:
                 return
             self._waiting.append(event)
