@@ -101,10 +101,9 @@ def packed_indices(indices: NDArray[np.uint8], bits: int) -> list[bytes]:
     # a word holds the pixels of one byte, the first in its lowest bits: each is shifted to its place
     word = np.dtype(f"<u{per_byte}").type
     words: NDArray[Any] = indices.view(word)
-    packed = scratch("packed", words.shape, word)
     shifted = scratch("shifted", words.shape, word)
-    packed.fill(0)
-    for place in range(per_byte):
+    packed = np.left_shift(words, word(8 - bits), out=scratch("packed", words.shape, word))
+    for place in range(1, per_byte):
         shift = 8 - bits * (place + 1) - 8 * place
         if shift > 0:
             packed |= np.left_shift(words, word(shift), out=shifted)
