@@ -134,6 +134,7 @@ class PrivateBus:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._configuration.write_text(self._configured())
             self._configuration.chmod(0o600)
+            self._log.touch(mode=0o600)
         except OSError as error:
             raise BusError(f"the bus cannot be set up in {self.directory}: {error.strerror}") from error
 
