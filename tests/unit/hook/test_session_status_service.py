@@ -150,7 +150,7 @@ async def test_a_status_that_cannot_be_told_is_an_internal_error(
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.Get(GetRequest(), timeout=5)
     assert refused.value.code() is grpc.StatusCode.INTERNAL
-    assert (refused.value.details() or "").startswith("the sidecar failed in Get (ParseError: ")
+    assert (refused.value.details() or "").startswith("the sidecar failed in Get (TypeError: ")
 
 
 async def test_a_watcher_hears_at_once(unhurried) -> None:
