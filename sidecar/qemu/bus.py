@@ -186,6 +186,8 @@ class PrivateBus:
                 stdout=output,
                 stderr=output,
                 pass_fds=[address_pipe],
+                # Ctrl-C is for us, and QEMU needs the bus until it has ended
+                start_new_session=True,
                 # safe beside threads: it does nothing but one system call
                 preexec_fn=_die_with_parent,  # noqa: PLW1509
             )

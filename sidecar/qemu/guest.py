@@ -113,6 +113,9 @@ class QemuGuest:
             reason = str(errors.exceptions[0])
         finally:
             self._link = None
+        if (task := asyncio.current_task()) and task.cancelling():
+            # a task group whose child fails while it is cancelled raises the failure alone (Python 3.11, 3.12)
+            raise asyncio.CancelledError
         return reason
 
     async def _attach_consoles(self, link: Link, thread: ListenerThread, tasks: asyncio.TaskGroup) -> None:
