@@ -78,6 +78,10 @@ class Desktop:
         self._wanted: SetDesktopSize | None = None
         self._wanted_timer: asyncio.TimerHandle | None = None
         self._told_title = ""
+        self._waits = False
+        self._unpaid = Owed(0)
+        """What is told when the client reads again; told once, whatever happens until then."""
+        self._switching = False
         self._handlers: dict[type, Callable[[Any], None]] = {
             FramebufferUpdateRequest: self._requested,
             PointerEvent: self._pointer,
@@ -103,14 +107,25 @@ class Desktop:
         if handler is not None:
             handler(event)
 
+    def wait(self) -> None:
+        """Tells nothing of what can wait, since the client does not read as fast, until `ready`."""
+        self._waits = True
+
     def ready(self) -> None:
         """Goes on sending after the client has caught up."""
+        self._waits = False
+        unpaid, self._unpaid = self._unpaid, Owed(0)
+        self._pay(unpaid)
         self._broadcast.wake_for(self._receiver)
 
     def rename(self) -> None:
         """Tells the client the desktop's name if it is another now."""
         title = self._title()
-        if Extension.DESKTOP_NAME in self._capabilities.extensions and title != self._told_title:
+        if (
+            Extension.DESKTOP_NAME in self._capabilities.extensions
+            and title != self._told_title
+            and not self._postponed(Owed.DESKTOP_NAME)
+        ):
             self._told_title = title
             self._write(messages.desktop_name(title))
 
@@ -240,6 +255,12 @@ class Desktop:
         if owed & Owed.DESKTOP_NAME:
             self.rename()
 
+    def _postponed(self, what: Owed) -> bool:
+        """Whether `what` is to be told later, because the client does not read now."""
+        if self._waits:
+            self._unpaid |= what
+        return self._waits
+
     def _console_changed(self, change: ConsoleChange) -> None:
         if change & ConsoleChange.CURSOR_SHAPE:
             self._tell_cursor()
@@ -251,16 +272,16 @@ class Desktop:
     def _tell_cursor(self) -> None:
         kind, cursor = self._capabilities.cursor, self.console.cursor
         # a guest that draws its own pointer leaves the viewer's alone
-        if kind is not None and cursor is not None:
+        if kind is not None and cursor is not None and not self._postponed(Owed.CURSOR):
             shown = cursor if self.console.cursor_visible else None
             self._write(cursor_update(kind, shown, self._pixel_form))
 
     def _tell_leds(self) -> None:
-        if self._capabilities.leds is not None:
+        if self._capabilities.leds is not None and not self._postponed(Owed.LEDS):
             self._write(messages.leds(self._capabilities.leds, self.console.keyboard.leds))
 
     def _tell_pointer_mode(self) -> None:
-        if Extension.POINTER_MODE in self._capabilities.extensions:
+        if Extension.POINTER_MODE in self._capabilities.extensions and not self._postponed(Owed.POINTER_MODE):
             is_absolute = self.console.pointer.is_absolute
             canvas = self._receiver.canvas
             self._input.sends_motion = not is_absolute
@@ -344,9 +365,11 @@ class Desktop:
         self._input.release_all()
 
     def _xvp(self, event: Xvp) -> None:
-        if self._session.view_only or event.code not in (XvpCode.SHUTDOWN, XvpCode.REBOOT, XvpCode.RESET):
+        known = event.code in (XvpCode.SHUTDOWN, XvpCode.REBOOT, XvpCode.RESET)
+        if self._session.view_only or self._switching or not known:
             self._write(messages.xvp(XvpCode.FAIL))
         else:
+            self._switching = True
             self._spawn(self._switch(XvpCode(event.code)))
 
     async def _switch(self, code: XvpCode) -> None:
@@ -362,6 +385,8 @@ class Desktop:
         except PowerRefused as refusal:
             log.info("power switch refused", session=self._session.id, cause=str(refusal))
             self._write(messages.xvp(XvpCode.FAIL))
+        finally:
+            self._switching = False
 
 
 def _pacing_fence(payload: bytes) -> bytes:

@@ -1,7 +1,9 @@
 """One VNC connection over a transport: reads, asks the server who may come in, and ends."""
 
 import asyncio
+import socket
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from sidecar.encode.form import Encoding, Form
@@ -34,6 +36,15 @@ MAX_BACKLOG = 256
 
 BACKLOG_CHECK = 0.02
 
+MAX_ANSWERS = 64 * 1024
+"""Bytes of answers that wait for a client that does not read, above which nothing more is read from it."""
+
+TURN = 0.005
+"""Seconds that the messages of one client may take at a time, so that others get their turn."""
+
+KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
+"""Two minutes after its machine has vanished without a word a client is not counted any more."""
+
 GOODBYE = 2.0
 """Seconds for the last bytes to leave before the connection is cut."""
 
@@ -61,7 +72,12 @@ class Viewer(asyncio.Protocol):
         self._early = b""
         self._login_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
-        self._backlog_timer: asyncio.TimerHandle | None = None
+        self._held = False
+        """What the client sends waits until it, the guest and the other clients have caught up."""
+        self._hold_timer: asyncio.TimerHandle | None = None
+        self._congested = False
+        self._answers = 0
+        """Bytes written since the client is congested: it gets no pixels then, only answers."""
         self._goodbye_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -86,6 +102,8 @@ class Viewer(asyncio.Protocol):
             self._transport.abort()
             return
         self._server.viewers.add(self)
+        if self._kind == "tcp":
+            _keep_alive(self._transport)
         self._login_timer = self._loop.call_later(self._server.auth_timeout, self._login_timed_out)
         if not self._server.access.asks:
             # without a login there is no later moment at which the protocol could say why not
@@ -109,14 +127,22 @@ class Viewer(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not read as fast as it is sent to."""
+        self._congested = True
+        if self._desktop is not None:
+            self._desktop.wait()
         if self._stall_timer is None and not self._closing:
             self._watch(self._transport.get_write_buffer_size(), 0)
 
     def resume_writing(self) -> None:
         """The client has caught up."""
+        self._congested = False
+        self._answers = 0
         self._cancel("_stall_timer")
-        if self._desktop is not None:
-            self._desktop.ready()
+        if self._closing or self._desktop is None:
+            return
+        self._desktop.ready()
+        if self._held and self._hold_timer is None:
+            self._hold_timer = self._loop.call_later(0, self._go_on)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; may be repeated."""
@@ -146,15 +172,26 @@ class Viewer(asyncio.Protocol):
         return self._desktop
 
     def _read(self, data: bytes) -> None:
+        turn_ends = monotonic() + TURN
         desktop = self._desktop
         try:
-            for event in self._connection.receive(data):
+            events = self._connection.receive(data)
+            if self._held:
+                return
+            for event in events:
                 if desktop is not None:
                     desktop.handle(event)
                 else:
                     self._shake_hands(event)
                     desktop = self._desktop
                 if self._closing:
+                    return
+                if desktop is not None and (
+                    self._answers > MAX_ANSWERS
+                    or desktop.console.input_backlog > MAX_BACKLOG
+                    or monotonic() > turn_ends
+                ):
+                    self._hold()
                     return
         except RemoteError as error:
             self._fail(error)
@@ -163,9 +200,6 @@ class Viewer(asyncio.Protocol):
             self._flush()
             if self._connection.stage is Stage.CLOSED:
                 self.end(self._refusal)
-        elif desktop is not None and desktop.console.input_backlog > MAX_BACKLOG:
-            self._transport.pause_reading()
-            self._wait_for_the_guest()
 
     def _shake_hands(self, event: Event) -> None:
         match event:
@@ -261,6 +295,8 @@ class Viewer(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if not self._closing:
             self._session.bytes_sent += len(data)
+            if self._congested:
+                self._answers += len(data)
             self._transport.write(data)
 
     def _fail(self, error: RemoteError) -> None:
@@ -292,13 +328,23 @@ class Viewer(asyncio.Protocol):
         self._finish(EndReason.TOO_SLOW)
         self._transport.abort()
 
-    def _wait_for_the_guest(self) -> None:
-        self._backlog_timer = None
-        if self._closing or self._desktop is None:
+    def _hold(self) -> None:
+        self._held = True
+        self._transport.pause_reading()
+        self._hold_timer = self._loop.call_later(0, self._go_on)
+
+    def _go_on(self) -> None:
+        """Reads on, first what waits already, if there is room for it."""
+        self._hold_timer = None
+        if self._closing or self._desktop is None or self._answers > MAX_ANSWERS:
+            # the client takes its answers first: `resume_writing` comes back to this
             return
         if self._desktop.console.input_backlog > MAX_BACKLOG // 2:
-            self._backlog_timer = self._loop.call_later(BACKLOG_CHECK, self._wait_for_the_guest)
-        else:
+            self._hold_timer = self._loop.call_later(BACKLOG_CHECK, self._go_on)
+            return
+        self._held = False
+        self._read(b"")
+        if not self._held and not self._closing:
             self._transport.resume_reading()
 
     def _finish(self, reason: EndReason) -> None:
@@ -306,7 +352,7 @@ class Viewer(asyncio.Protocol):
         if self._closing:
             return
         self._closing = True
-        for timer in ("_login_timer", "_stall_timer", "_backlog_timer"):
+        for timer in ("_login_timer", "_stall_timer", "_hold_timer"):
             self._cancel(timer)
         if self._desktop is not None:
             self._desktop.close()
@@ -326,3 +372,11 @@ def _address(transport: asyncio.Transport) -> str:
         return ""
     host, port = peer[:2]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def _keep_alive(transport: asyncio.Transport) -> None:
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEP_ALIVE:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
