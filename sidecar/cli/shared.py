@@ -142,8 +142,8 @@ LISTEN_SETTINGS: tuple[Callable[[Any], Any], ...] = (
         section="Listen",
         multiple=True,
         metavar="ORIGIN",
-        help="Let pages of this origin connect (https://vms.example.org, or *), besides pages of the host that "
-        "they connect to. With a password any page may. Can be repeated.",
+        help="Let pages of this origin connect (https://vms.example.org, or *), besides pages of the host "
+        "that they connect to. With a password any page may. Can be repeated.",
     ),
     setting(
         "--tls-dir",
