@@ -172,9 +172,8 @@ class QemuConsole:
                 first_try.set()
                 await closed.wait()
                 log.debug("a listener connection ended", console=self._index)
-            except* (CallRefused, ConnectionLost) as errors:
-                reason = str(errors.exceptions[0])
-                log.debug("a console takes no listener", console=self._index, error=reason)
+            except (CallRefused, ConnectionLost) as error:
+                log.debug("a console takes no listener", console=self._index, error=str(error))
             finally:
                 self._listener = None
                 thread.post(listener.close)
@@ -182,15 +181,15 @@ class QemuConsole:
             await asyncio.sleep(back_off.next())
 
     async def _register(self, link: Link, thread: ListenerThread, listener: Listener) -> None:
-        """Hands QEMU a socket. Raises a group of CallRefused, ConnectionLost.
+        """Hands QEMU a socket. Raises CallRefused, ConnectionLost.
 
         QEMU authenticates us on that socket right after its answer and stands still meanwhile, hence both at
         once.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(thread.run(listener.open(ours)))
+        opening = asyncio.create_task(thread.run(listener.open(ours)))
+        try:
+            with theirs:
                 await link.call(
                     console_path(self._index),
                     CONSOLE,
@@ -200,6 +199,14 @@ class QemuConsole:
                     unix_fds=[theirs.fileno()],
                     timeout=REGISTER_TIMEOUT,
                 )
+            await asyncio.wait([opening])
+            opening.result()
+        finally:
+            opening.cancel()
+            await asyncio.wait([opening])
+            if not opening.cancelled():
+                # seen, where the call's own error says why
+                opening.exception()
 
     def _properties_changed(self, sizes: "_Settled", interface: str, changed: Properties) -> None:
         if interface == CONSOLE and self._read_size(changed):

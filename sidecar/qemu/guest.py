@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from sidecar.guest import GuestState
 from sidecar.log import get_logger
@@ -103,20 +103,24 @@ class QemuGuest:
 
     async def _serve(self, link: Link, thread: ListenerThread) -> str:
         """Shows the machine until it is gone; why it is."""
+        # not a child of a task group that it ends by an error: before Python 3.13 such a group forgets that
+        # it is cancelled when both happen at once, and they do, when QEMU and we are stopped together
+        showing = asyncio.create_task(self._show(link, thread))
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_end_with(link))
-                await self._attach_consoles(link, thread, tasks)
-        except* _Gone as gone:
-            reason = str(gone.exceptions[0])
-        except* (CallRefused, ConnectionLost, QmpRefused) as errors:
-            reason = str(errors.exceptions[0])
+            ends: set[asyncio.Future[Any]] = {showing, link.gone}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            showing.cancel()
+            await asyncio.wait([showing])
             self._link = None
-        if (task := asyncio.current_task()) and task.cancelling():
-            # a task group whose child fails while it is cancelled raises the failure alone (Python 3.11, 3.12)
-            raise asyncio.CancelledError
-        return reason
+        reason = ""
+        if not showing.cancelled() and (error := showing.exception()):
+            reason = _only(error, (CallRefused, ConnectionLost, QmpRefused))
+        return link.gone.result() if link.gone.done() else reason
+
+    async def _show(self, link: Link, thread: ListenerThread) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            await self._attach_consoles(link, thread, tasks)
 
     async def _attach_consoles(self, link: Link, thread: ListenerThread, tasks: asyncio.TaskGroup) -> None:
         about = await link.properties(VM_PATH, VM)
@@ -159,9 +163,13 @@ class QemuGuest:
         self._lifecycle.notify(state)
 
 
-class _Gone(Exception):
-    """The machine has ended; the text says why."""
-
-
-async def _end_with(link: Link) -> None:
-    raise _Gone(await link.gone)
+def _only(error: BaseException, kinds: tuple[type[Exception], ...]) -> str:
+    """What an error that consists of these kinds says; any other is raised."""
+    if isinstance(error, BaseExceptionGroup):
+        wanted, others = error.split(kinds)
+        if others or wanted is None:
+            raise error
+        return _only(wanted.exceptions[0], kinds)
+    if not isinstance(error, kinds):
+        raise error
+    return str(error)

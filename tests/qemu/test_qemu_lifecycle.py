@@ -125,6 +125,20 @@ async def test_stopping_while_the_machine_hangs_leaves_nothing_behind(dbus_qemu:
     dbus_qemu.process.signal(signal.SIGCONT)
 
 
+async def test_stopping_in_the_moment_in_which_the_machine_goes_is_obeyed(dbus_qemu: Qemu, bus: Bus) -> None:
+    async with nothing_is_left_behind():
+        guest = QemuGuest(BusAttach(bus.address))
+        run = asyncio.create_task(guest.run())
+        await becomes(guest, GuestState.ATTACHED)
+        assert guest._link
+        guest._link.end("it went")
+        # its end has been told in the loop, and is heard after this
+        await asyncio.sleep(0)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(run, 10)
+
+
 async def test_a_second_sidecar_may_watch_the_same_machine(dbus_qemu: Qemu, bus: Bus) -> None:
     async with attached(BusAttach(bus.address)) as one, attached(BusAttach(bus.address)) as two:
         await asyncio.to_thread(dbus_qemu.show, Mode.STILL)
