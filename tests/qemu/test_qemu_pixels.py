@@ -8,7 +8,7 @@ import pytest
 from attached_guest import attached, becomes, running, shows_what_qemu_shows
 from support.bus import Bus
 from support.guest_image import Mode, desktop
-from support.qemu import Qemu, dbus_display
+from support.qemu import Qemu, dbus_display, version
 from support.waiting import eventually
 
 from sidecar.guest import ConsoleChange, GuestState
@@ -92,3 +92,13 @@ async def test_two_heads_are_two_consoles(start_qemu: Callable[..., Qemu], bus: 
         assert [console.index for console in guest.consoles.values()] == [0, 1]
         await asyncio.to_thread(qemu.show, Mode.STILL)
         await shows_what_qemu_shows(guest, qemu)
+
+
+async def test_pixels_come_in_shared_memory_from_a_qemu_that_has_it(
+    start_qemu: Callable[..., Qemu], bus: Bus, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "sidecar")
+    qemu = start_qemu(dbus_display(bus.address), image=None, video="virtio-vga")
+    async with attached(BusAttach(bus.address)) as guest:
+        await shows_what_qemu_shows(guest, qemu)
+    assert ("pixels come in shared memory" in caplog.text) is (version() >= (9, 2))
