@@ -129,10 +129,10 @@ async def serve(options: ServeOptions) -> None:
 async def hook(options: HookOptions) -> None:
     """`vdi-sidecar hook`: the bus, the frontends and the hook socket; ends as KubeVirt wants it."""
     # gRPC is for this command alone: 17 MB
-    from sidecar.domain.bus import BUS_SOCKET, bus_address  # noqa: PLC0415
-    from sidecar.domain.command import define_domain  # noqa: PLC0415
-    from sidecar.hook.server import SOCKET_NAME, HookServer  # noqa: PLC0415
-    from sidecar.hook.termination import Termination, pod_grace_period, time_to_go  # noqa: PLC0415
+    from sidecar.domain.bus import BUS_SOCKET, bus_address
+    from sidecar.domain.command import define_domain
+    from sidecar.hook.server import SOCKET_NAME, HookServer
+    from sidecar.hook.termination import Termination, pod_grace_period, time_to_go
 
     address = bus_address(os.environ, options.dbus_address)
     socket = options.hook_dir.absolute() / BUS_SOCKET
@@ -259,8 +259,8 @@ async def _web(options: DaemonOptions, vnc: VncServer) -> AsyncIterator[list[str
     if options.web is None:
         yield []
         return
-    from sidecar.web.server import start_web  # noqa: PLC0415
-    from sidecar.web.upgrade import OriginPolicy  # noqa: PLC0415
+    from sidecar.web.server import start_web
+    from sidecar.web.upgrade import OriginPolicy
 
     context = None if options.tls_dir is None else server_context(options.tls_dir)
     # a page that does not know the password can do no harm, wherever it comes from

@@ -71,7 +71,7 @@ def serve(ctx: click.Context, /, **values: Any) -> None:
     options = ServeOptions(**option_values(ctx, values))
 
     def entry() -> Coroutine[Any, Any, None]:
-        from sidecar.daemon import serve  # noqa: PLC0415 - heavy: only when it runs
+        from sidecar.daemon import serve
 
         return serve(options)
 
@@ -105,7 +105,7 @@ def hook(ctx: click.Context, /, **values: Any) -> None:
     options = HookOptions(grace_follows_vmi=not given(ctx, "grace"), **option_values(ctx, values))
 
     def entry() -> Coroutine[Any, Any, None]:
-        from sidecar.daemon import hook  # noqa: PLC0415 - heavy: only when it runs
+        from sidecar.daemon import hook
 
         return hook(options)
 
@@ -137,7 +137,7 @@ def demo(ctx: click.Context, /, **values: Any) -> None:
     options = DemoOptions(next_port=not given(ctx, "vnc"), **option_values(ctx, values))
 
     def entry() -> Coroutine[Any, Any, None]:
-        from sidecar.demo import run  # noqa: PLC0415 - heavy: only when it runs
+        from sidecar.demo import run
 
         return run(options)
 
@@ -147,7 +147,7 @@ def demo(ctx: click.Context, /, **values: Any) -> None:
 def run_daemon(options: DaemonOptions, entry: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Runs the daemon's coroutine to its end."""
     _spare_memory()
-    import uvloop  # noqa: PLC0415 - heavy: only when it runs
+    import uvloop
 
     configure(options.log_level, as_json=options.log_json)
     uvloop.run(entry())

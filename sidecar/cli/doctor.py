@@ -118,7 +118,7 @@ def check_library(
     """A Python library; it is looked up, not imported."""
     if locate(module) is None:
         return Finding(distribution, without, "not installed", f"pip install {distribution} ({purpose})")
-    from importlib import metadata  # noqa: PLC0415 - slow to import, for this alone
+    from importlib import metadata
 
     try:
         version = metadata.version(distribution)

@@ -54,6 +54,6 @@ Examples:
 @config_setting
 def define_domain(vmi: str | bytes | None, domain: str | bytes, **settings: Any) -> None:
     """Print the domain with a D-Bus display. KubeVirt's sidecar-shim calls this by hooks/onDefineDomain."""
-    from sidecar.domain.command import define_domain as rewrite  # noqa: PLC0415 - heavy: only when it runs
+    from sidecar.domain.command import define_domain as rewrite
 
     click.echo(rewrite(vmi, domain, **settings), nl=False)

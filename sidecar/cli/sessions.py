@@ -60,7 +60,7 @@ def sessions(run_dir: Path, watch: bool, as_json: bool) -> None:
             for state in daemon.stream("watch"):
                 click.echo(json.dumps(state["sessions"], separators=(",", ":")))
         else:
-            from sidecar.session.table import show_live  # noqa: PLC0415 - heavy: only when it runs
+            from sidecar.session.table import show_live
 
             show_live(daemon.stream("watch", counters=True))
     raise DaemonUnreachable(f"the daemon in {run_dir} has ended")
@@ -141,7 +141,7 @@ def _print_sessions(document: dict[str, Any]) -> None:
     if not document["sessions"]:
         click.echo("nobody is connected")
         return
-    from sidecar.session.table import print_sessions  # noqa: PLC0415 - heavy: only when it runs
+    from sidecar.session.table import print_sessions
 
     print_sessions(document)
 

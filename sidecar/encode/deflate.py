@@ -18,7 +18,7 @@ def _with_zlib(data: Data, effort: int) -> bytes:
 
 def _find() -> Callable[[Data, int], bytes]:
     try:
-        from isal import isal_zlib  # noqa: PLC0415
+        from isal import isal_zlib
     except ImportError:
         # no wheel for this machine
         return _with_zlib

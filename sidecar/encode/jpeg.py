@@ -13,7 +13,7 @@ FULL_COLOUR_QUALITY: Final = 70
 def encode(pixels: Pixels, quality: int) -> bytes:
     """A JPEG file of contiguous `pixels`; `quality` 1..100."""
     # 5 MB that a client without JPEG need not cost
-    import simplejpeg  # noqa: PLC0415
+    import simplejpeg
 
     height, width = pixels.shape
     return bytes(

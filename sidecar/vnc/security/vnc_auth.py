@@ -30,8 +30,8 @@ def response_matches(event: VncAuthResponse, password: str) -> bool:
 def encrypt_challenge(challenge: bytes, password: str) -> bytes:
     """The right response: DES-ECB under the password's first eight bytes, each with its bits mirrored."""
     # imported here: an idle daemon, or one without VNC passwords, need not hold OpenSSL's bindings
-    from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES  # noqa: PLC0415
-    from cryptography.hazmat.primitives.ciphers import Cipher, modes  # noqa: PLC0415
+    from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+    from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
     key = password.encode("utf-8", "surrogateescape")[:PASSWORD_SIZE].ljust(PASSWORD_SIZE, b"\0")
     # DES is what the protocol says; three equal keys make Triple DES single DES
