@@ -208,10 +208,13 @@ class Broadcast:
             if canvas.frame is not frame:
                 self.wake()
                 continue
-            if receiver.exact != group.exact_form or (
-                group.lossy is not None and receiver.lossy != group.lossy_form
+            if (
+                receiver.area is None
+                or receiver.exact != group.exact_form
+                or (group.lossy is not None and receiver.lossy != group.lossy_form)
             ):
-                # the client changed its pixel format or encodings while this was encoded
+                # while this was encoded the client changed its pixel format or encodings, or has been told
+                # that continuous updates end here
                 canvas.sent[mask] = 0
                 self.wake()
                 continue
@@ -219,9 +222,14 @@ class Broadcast:
                 canvas.lossy[mask] = False
                 for area in lossy:
                     canvas.lossy[tiles_of(area)] = True
+            if receiver.before_update is not None:
+                receiver.before_update()
             receiver.update(message(receiver.stream_begun), now)
             if group.exact_form.encoding.is_streamed:
                 receiver.stream_begun = True
+            if receiver.area is not None:
+                # ticks went by it meanwhile
+                self.wake_for(receiver)
 
 
 class _Assembled:

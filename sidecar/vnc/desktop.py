@@ -141,8 +141,10 @@ class Desktop:
 
     def _requested(self, event: FramebufferUpdateRequest) -> None:
         receiver = self._receiver
-        if not event.incremental and Extension.EXTENDED_DESKTOP_SIZE in self._capabilities.extensions:
-            self._tell_size()
+        if not event.incremental:
+            if Extension.EXTENDED_DESKTOP_SIZE in self._capabilities.extensions:
+                self._tell_size()
+            self._blacken_later()
         receiver.request(event.area, incremental=event.incremental)
         self._broadcast.wake_for(receiver)
 
@@ -180,7 +182,12 @@ class Desktop:
         self._choose_forms()
         self._input.follows_leds = capabilities.leds is not None
         self._receiver.fence = _pacing_fence if Extension.FENCE in capabilities.extensions else None
-        self._pay(event.owed)
+        owed, canvas = event.owed, self._receiver.canvas
+        if self._can_follow and canvas.bounds != canvas.frame.bounds:
+            # the screen changed before the client said that it can follow
+            self._adopt_frame(canvas.frame)
+            owed &= ~(Owed.EXTENDED_DESKTOP_SIZE | Owed.POINTER_MODE)
+        self._pay(owed)
 
     def _choose_forms(self) -> None:
         capabilities = self._capabilities
@@ -192,15 +199,22 @@ class Desktop:
         )
         receiver.lossy = lossy if lossy != receiver.exact else None
 
+    @property
+    def _can_follow(self) -> bool:
+        """Whether the client can be told of another size."""
+        return bool(
+            self._capabilities.extensions & (Extension.EXTENDED_DESKTOP_SIZE | Extension.DESKTOP_SIZE)
+        )
+
     def _adopt_frame(self, frame: Frame) -> None:
         """Goes over to a frame of another size, with the client where it can follow."""
         receiver = self._receiver
         canvas, extensions = receiver.canvas, self._capabilities.extensions
         before = canvas.bounds
-        can_follow = bool(extensions & (Extension.EXTENDED_DESKTOP_SIZE | Extension.DESKTOP_SIZE))
+        can_follow = self._can_follow
         canvas.adopt(frame, resize=can_follow)
+        self._blacken_later()
         if not can_follow:
-            self._blacken(canvas.uncovered())
             return
         # who wanted the whole screen goes on wanting it
         if receiver.requested == before:
@@ -218,9 +232,16 @@ class Desktop:
         if Extension.POINTER_MODE in extensions:
             self._tell_pointer_mode()
 
-    def _blacken(self, areas: list[Rectangle]) -> None:
+    def _blacken_later(self) -> None:
+        """Has what the screen does not reach blanked with the next update."""
+        receiver = self._receiver
+        receiver.before_update = self._blacken if receiver.canvas.uncovered() else None
+
+    def _blacken(self) -> None:
         """Blanks what a smaller screen leaves uncovered on a client that cannot shrink."""
         receiver = self._receiver
+        receiver.before_update = None
+        areas = receiver.canvas.uncovered()
         segments = [
             encode(part, np.zeros((part.height, part.width), np.uint32), receiver.exact)
             for area in areas

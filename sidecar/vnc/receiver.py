@@ -29,11 +29,13 @@ class Receiver:
     """
 
     __slots__ = (
+        "_again",
         "_fences_answered",
         "_fences_sent",
         "_sent_at",
         "_window",
         "adopt_frame",
+        "before_update",
         "canvas",
         "continuous",
         "exact",
@@ -78,7 +80,11 @@ class Receiver:
         self.write = write
         self.queued = queued
         self.adopt_frame: Callable[[Frame], None] = self._keep_size
+        self.before_update: Callable[[], None] | None = None
+        """Called before the next update, to send what goes before it."""
         self.fail = fail
+        self._again: Rectangle | None = None
+        """What the client asked for whole while an update was encoded that does not hold it."""
         self._fences_sent = 0
         self._fences_answered = 0
         self._sent_at: dict[int, float] = {}
@@ -91,7 +97,9 @@ class Receiver:
     @property
     def area(self) -> Rectangle | None:
         """What the client wants to be told of now, if anything."""
-        return self.continuous or self.requested
+        if self.continuous is None or self.requested is None:
+            return self.continuous or self.requested
+        return _around(self.continuous, self.requested)
 
     @property
     def ready(self) -> bool:
@@ -99,7 +107,7 @@ class Receiver:
         return (
             not self.job
             and (self.requested is not None or self.continuous is not None)
-            and self._fences_sent - self._fences_answered < self._window
+            and (self.fence is None or self._fences_sent - self._fences_answered < self._window)
             and self.queued() < QUEUE_LIMIT
         )
 
@@ -110,17 +118,14 @@ class Receiver:
             self.canvas.forget(area)
         if self.continuous is not None and incremental:
             return
-        waiting = self.requested
-        if waiting is not None and waiting != area:
-            # two requests before an answer: the answer covers both
-            x, y = min(waiting.x, area.x), min(waiting.y, area.y)
-            right, bottom = max(waiting.right, area.right), max(waiting.bottom, area.bottom)
-            area = Rectangle(x, y, right - x, bottom - y)
-        self.requested = area
+        if self.job and not incremental:
+            self._again = area if self._again is None else _around(self._again, area)
+        # two requests before an answer: the answer covers both
+        self.requested = area if self.requested is None else _around(self.requested, area)
 
     def update(self, message: bytes, now: float) -> None:
         """Sends a framebuffer update, which answers the client's request."""
-        self.requested = None
+        self.requested, self._again = self._again, None
         self.session.frames += 1
         self.write(message)
         if self.continuous is not None and self.fence is not None:
@@ -133,9 +138,11 @@ class Receiver:
         if len(payload) != FENCE_PAYLOAD.size:
             return
         (number,) = FENCE_PAYLOAD.unpack(payload)
-        sent_at = self._sent_at.pop(number, None)
+        sent_at = self._sent_at.get(number)
         if sent_at is None:
             return
+        # answers come in order: one that was left out never comes
+        self._sent_at = {fence: when for fence, when in self._sent_at.items() if fence > number}
         self._fences_answered = max(self._fences_answered, number)
         fewest, most = UPDATES_IN_FLIGHT
         # one more than fit into a round trip keeps the line full without filling its buffers
@@ -146,3 +153,10 @@ class Receiver:
         self.continuous = None
         self._sent_at.clear()
         self._fences_answered = self._fences_sent
+
+
+def _around(one: Rectangle, other: Rectangle) -> Rectangle:
+    """The smallest rectangle that holds both."""
+    x, y = min(one.x, other.x), min(one.y, other.y)
+    right, bottom = max(one.right, other.right), max(one.bottom, other.bottom)
+    return Rectangle(x, y, right - x, bottom - y)

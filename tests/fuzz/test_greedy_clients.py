@@ -44,7 +44,7 @@ def unsent(here: ServedGuest) -> int:
 
 
 async def flood(here: ServedGuest, client: object, data: bytes, seconds: float = 0.6) -> int:
-    """Sends `data` as far as the server takes it, for a while, and reads nothing; the most that was unsent."""
+    """Sends `data` as far as it is taken, for a while, and reads nothing; the most that was unsent."""
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]
     most = 0
 
