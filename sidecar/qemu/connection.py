@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
@@ -80,11 +80,30 @@ class Connection(MessageBus):
         super().__init__(address, negotiate_unix_fd=True, auth_timeout=AUTHENTICATION_TIMEOUT)
         self.on_close = on_close
         self._authenticating = False
+        self._number = -1
+        """The socket's, also when it is closed."""
 
     @property
     def is_open(self) -> bool:
         """Whether it can still be used."""
         return self.connected
+
+    async def connect(self) -> Self:
+        """Connects to the bus; what dbus-fast promises, and nothing is watched when it is cancelled."""
+        try:
+            await super().connect()
+        except BaseException:
+            # dbus-fast forgets that it watches for room from the answer to Hello on. libuv aborts the process
+            # when it comes to a watched number whose socket is closed
+            if self._number >= 0:
+                self._loop.remove_writer(self._number)
+            raise
+        return self
+
+    async def _authenticate(self) -> None:
+        if self._sock:
+            self._number = self._sock.fileno()
+        await super()._authenticate()
 
     def wait_for_room(self) -> None:
         """Gives a connection that dbus-fast has made the patient writer; before the first message."""

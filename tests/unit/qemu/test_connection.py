@@ -7,6 +7,7 @@ import socket
 import pytest
 from dbus_fast import Message, MessageFlag, MessageType
 from qemu_side import QemuSide
+from support.bus import Bus
 from support.waiting import eventually
 
 from sidecar.qemu.connection import Connection, PeerConnection, connect_to_bus
@@ -256,3 +257,17 @@ async def test_what_a_full_socket_does_not_take_is_sent_later_with_its_descripto
     os.close(writing)
     peer.close()
     qemu.close()
+
+
+async def test_a_cancelled_connection_is_not_watched_although_hello_was_answered(bus: Bus) -> None:
+    connection = Connection(bus.address)
+    connecting = asyncio.create_task(connection.connect())
+    while not connection.unique_name:
+        await asyncio.sleep(0)
+    number = connection._number
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    loop = asyncio.get_running_loop()
+    assert not loop.remove_writer(number)
+    assert not loop.remove_reader(number)
