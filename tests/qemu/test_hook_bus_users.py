@@ -18,6 +18,7 @@ from support.domain_samples import DIRECTORY, sample
 from support.guest_image import Mode, desktop
 from support.qemu import PROGRAM, Qemu, dbus_display
 from support.rfb_client import RfbClient
+from support.rfb_wire import Encoding
 from support.waiting import wait_until
 
 from sidecar.daemon import QEMU_UID
@@ -104,7 +105,7 @@ def test_qemu_of_another_user_shows_its_screen(
     try:
         assert Path(f"/proc/{qemu.pid}").stat().st_uid == QEMUS_USER
         qemu.show(Mode.DESKTOP)
-        with RfbClient(sidecar.address) as viewer:
+        with RfbClient(sidecar.address, encodings=(Encoding.RAW, Encoding.DESKTOP_SIZE)) as viewer:
             viewer.until_shown(desktop())
     finally:
         qemu.close()

@@ -55,7 +55,8 @@ def wait_until_attached(launcher: Launcher) -> Status:
 
 def assert_exact_picture(sidecar: HookSidecar, qemu: Qemu) -> None:
     qemu.show(Mode.DESKTOP)
-    with RfbClient(sidecar.address) as viewer:
+    # the sidecar may still be about to attach, and show a notice in another size
+    with RfbClient(sidecar.address, encodings=(Encoding.RAW, Encoding.DESKTOP_SIZE)) as viewer:
         viewer.until_shown(desktop())
         assert np.array_equal(viewer.rgb, qemu.screendump())
 
