@@ -82,6 +82,7 @@ class Desktop:
         self._unpaid = Owed(0)
         """What is told when the client reads again; told once, whatever happens until then."""
         self._switching = False
+        self._deaf = False
         self._handlers: dict[type, Callable[[Any], None]] = {
             FramebufferUpdateRequest: self._requested,
             PointerEvent: self._pointer,
@@ -106,6 +107,17 @@ class Desktop:
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
+
+    @property
+    def deaf(self) -> bool:
+        """Whether keys and pointer events are dropped; what is held is let go of then."""
+        return self._deaf
+
+    @deaf.setter
+    def deaf(self, value: bool) -> None:
+        if value and not self._deaf:
+            self._input.release_all()
+        self._deaf = value
 
     def wait(self) -> None:
         """Tells nothing of what can wait, since the client does not read as fast, until `ready`."""
@@ -374,13 +386,16 @@ class Desktop:
     # Input
 
     def _key(self, event: KeyEvent) -> None:
-        self._input.key_event(event.down, event.keysym)
+        if not self._deaf:
+            self._input.key_event(event.down, event.keysym)
 
     def _qemu_key(self, event: QemuKeyEvent) -> None:
-        self._input.qemu_key_event(event.down, event.keysym, event.keycode)
+        if not self._deaf:
+            self._input.qemu_key_event(event.down, event.keysym, event.keycode)
 
     def _pointer(self, event: PointerEvent) -> None:
-        self._input.pointer_event(event.buttons, event.x, event.y)
+        if not self._deaf:
+            self._input.pointer_event(event.buttons, event.x, event.y)
 
     def _view_only_changed(self) -> None:
         self._input.release_all()

@@ -36,6 +36,13 @@ MAX_BACKLOG = 256
 
 BACKLOG_CHECK = 0.02
 
+PATIENCE = 10.0
+"""Seconds for which a client may be ahead of the guest; its input is dropped then until it is all read, lest
+one that has left long ago go on typing, and be counted."""
+
+CAUGHT_UP = 4096
+"""Bytes read at once below which no more wait in the system's buffers."""
+
 MAX_ANSWERS = 64 * 1024
 """Bytes of answers that wait for a client that does not read, above which nothing more is read from it."""
 
@@ -74,6 +81,8 @@ class Viewer(asyncio.Protocol):
         self._stall_timer: asyncio.TimerHandle | None = None
         self._held = False
         """What the client sends waits until it, the guest and the other clients have caught up."""
+        self._ahead_since: float | None = None
+        """Since when the client has sent more than the guest takes."""
         self._hold_timer: asyncio.TimerHandle | None = None
         self._congested = False
         self._answers = 0
@@ -123,6 +132,10 @@ class Viewer(asyncio.Protocol):
             # paused before, so nothing of this was sent in the clear
             self._early += data
             return
+        if self._ahead_since is not None and not self._held and len(data) < CAUGHT_UP:
+            self._ahead_since = None
+            if self._desktop is not None:
+                self._desktop.deaf = False
         self._read(data)
 
     def pause_writing(self) -> None:
@@ -188,7 +201,7 @@ class Viewer(asyncio.Protocol):
                     return
                 if desktop is not None and (
                     self._answers > MAX_ANSWERS
-                    or desktop.console.input_backlog > MAX_BACKLOG
+                    or (desktop.console.input_backlog > MAX_BACKLOG and not desktop.deaf)
                     or monotonic() > turn_ends
                 ):
                     self._hold()
@@ -339,13 +352,24 @@ class Viewer(asyncio.Protocol):
         if self._closing or self._desktop is None or self._answers > MAX_ANSWERS:
             # the client takes its answers first: `resume_writing` comes back to this
             return
-        if self._desktop.console.input_backlog > MAX_BACKLOG // 2:
+        if self._desktop.console.input_backlog > MAX_BACKLOG // 2 and not self._is_too_far_ahead(
+            self._desktop
+        ):
             self._hold_timer = self._loop.call_later(BACKLOG_CHECK, self._go_on)
             return
         self._held = False
         self._read(b"")
         if not self._held and not self._closing:
             self._transport.resume_reading()
+
+    def _is_too_far_ahead(self, desktop: Desktop) -> bool:
+        now = monotonic()
+        if self._ahead_since is None:
+            self._ahead_since = now
+        if not desktop.deaf and now - self._ahead_since > PATIENCE:
+            log.warning("input dropped, a client sends more than the machine takes", session=self._session.id)
+            desktop.deaf = True
+        return desktop.deaf
 
     def _finish(self, reason: EndReason) -> None:
         """Leaves the registry and lets go of everything but the transport; may be repeated."""

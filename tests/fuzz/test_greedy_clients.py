@@ -15,6 +15,7 @@ from support.rfb_wire import BGR233, BGRX, COLOUR_MAP, RGBX, Encoding
 from support.synthetic_guest import SyntheticConsole, SyntheticGuest
 
 from sidecar.screen.cursor import Cursor
+from sidecar.vnc import viewer as viewer_module
 
 MOST_UNSENT = 2 << 20
 """Bytes that may wait for a client that reads nothing, whatever it asks for."""
@@ -242,3 +243,21 @@ async def test_a_hundred_rounds_leave_no_descriptor_behind() -> None:
                 writer.close()
         await until(lambda: not here.server.viewers and here.registry.count() == here.registry.waiting == 0)
         await until(lambda: len(os.listdir("/proc/self/fd")) <= before, "every socket is closed")
+
+
+async def test_a_client_that_types_ahead_of_a_dead_guest_and_leaves_is_not_counted_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(viewer_module, "PATIENCE", 0.3)
+    console = SlowConsole()
+    async with served(guest=SyntheticGuest(console)) as here:
+        async with await here.connect() as client, await here.connect() as other:
+            await client.send(rfb_wire.key_event(ord("a"), True) * 20000)
+            await until(lambda: console.most > 256)
+            await client.close()
+            await until(lambda: here.registry.count() == 1, "the one who left is not counted")
+            assert console.keyboard.log[-1] == ("release", 0x1E)
+            assert console.most < 1000
+            console.taken = len(console.keyboard.log)
+            await other.send(rfb_wire.key_event(ord("b"), True))
+            await until(lambda: console.keyboard.log[-1] == ("press", 0x30), "others type on")
