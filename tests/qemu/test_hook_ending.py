@@ -147,6 +147,7 @@ def test_sigterm_while_it_starts_leaves_nothing_behind(short_dir: Path) -> None:
 
 def test_after_a_crash_it_starts_again_in_the_same_folders(start: Start, boot: Boot) -> None:
     crashed = start()
+    wait_until(lambda: "hook socket ready" in crashed.process.output, "it has said so")
     crashed.process.kill()
     assert crashed.left_files() != []
     sidecar = start()
