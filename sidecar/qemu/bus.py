@@ -253,8 +253,8 @@ class PrivateBus:
 
 
 def _die_with_parent() -> None:
-    # between fork and exec: nothing but the system call that was looked up before. SIGKILL, since a dbus-daemon
-    # that ends in good order removes its socket, which may be that of a sidecar started meanwhile
+    # between fork and exec: nothing but the system call that was looked up before. SIGKILL: one that
+    # ends in good order removes its socket, which may be that of a sidecar started meanwhile
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
