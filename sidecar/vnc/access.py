@@ -23,10 +23,31 @@ class CertificateUnusable(SidecarError):
 
 
 def server_context(directory: Path) -> ssl.SSLContext:
-    """A context with the certificate and key in `directory`. Raises CertificateUnusable."""
+    """A context that takes certificate and key from `directory` anew for each client.
+
+    Those that cannot be used any more are logged and the last good ones stand in. Raises
+    CertificateUnusable where they cannot be used now.
+    """
+    context = latest = _context(directory)
+
+    def renew(connection: ssl.SSLObject, _name: str | None, _context_of_now: ssl.SSLContext) -> None:
+        nonlocal latest
+        try:
+            latest = _context(directory)
+        except CertificateUnusable as error:
+            log.warning("the certificate of before is used", cause=str(error))
+        connection.context = latest
+
+    # called for every client, also for one that names no server
+    context.sni_callback = renew
+    return context
+
+
+def _context(directory: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(directory / CERTIFICATE, directory / KEY)
+        # without a password OpenSSL would ask for that of an encrypted key on the terminal
+        context.load_cert_chain(directory / CERTIFICATE, directory / KEY, password=lambda: b"")
     except (OSError, ssl.SSLError) as error:
         raise CertificateUnusable(
             f"cannot use {CERTIFICATE} and {KEY} in {directory}: {error.strerror or error}"
@@ -74,7 +95,7 @@ class Access:
         """The certificate as it is now: read again for each client, since it is renewed under a daemon."""
         if self.tls_directory is None:
             raise CertificateUnusable("there is no TLS directory")
-        return server_context(self.tls_directory)
+        return _context(self.tls_directory)
 
     def password_matches(self, matches: Callable[[str], bool]) -> bool:
         """Whether `matches` takes the present password; never when that cannot be read or is empty."""

@@ -7,13 +7,14 @@ import struct
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from served_guest import ServedGuest, served, until, until_closed
 from support.certificate import write_certificate
 from support.rfb_client import no_verification
 from support.rfb_session import X509_NONE, X509_VNC, Refused
 
 from sidecar.session.registry import Policy
-from sidecar.vnc.access import Access
+from sidecar.vnc.access import Access, CertificateUnusable, server_context
 
 CHOICE = b"RFB 003.008\n\x13\x00\x02" + struct.pack(">I", X509_NONE)
 """All that a client says in the clear."""
@@ -145,3 +146,17 @@ async def test_a_certificate_that_is_replaced_counts_from_the_next_client(direct
         write_certificate(directory)
         async with await here.connect() as client:
             await client.refresh()
+
+
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(tmp_path: Path) -> None:
+    write_certificate(tmp_path)
+    key = serialization.load_pem_private_key((tmp_path / "tls.key").read_bytes(), None)
+    (tmp_path / "tls.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    with pytest.raises(CertificateUnusable, match=r"tls\.key"):
+        server_context(tmp_path)

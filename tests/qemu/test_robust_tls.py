@@ -66,6 +66,9 @@ class WebStream:
         del self._received[:count]
         return data
 
+    def get_extra_info(self, name: str) -> Any:
+        return self._connection.get_extra_info(name)
+
     def write(self, data: bytes) -> None:
         self._unsent += data
 
@@ -160,5 +163,13 @@ async def test_passwords_inside_tls_over_the_web_and_on_a_unix_socket(
     with pytest.raises(Refused, match="Authentication failed"):
         async with by_web(port, user="carol", password="wrong"):
             pass
+    for _ in range(2):
+        expected = write_certificate(short_dir / "tls")
+        async with by_web(port, **secret) as client:
+            assert client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True) == expected
+    # a certificate that cannot be used takes nobody's way in
+    (short_dir / "tls" / "tls.crt").write_text("not a certificate")
+    async with by_web(port, **secret) as client:
+        assert client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True) == expected
     wait_until(lambda: daemon.status()["sessions"] == [], "nobody is left")
     assert "sesame" not in daemon.process.output
