@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from sidecar.input.seat import Seats
 from sidecar.screen.cursor import Cursor
 from sidecar.session.registry import Policy, Registry, SharePolicy
 from sidecar.vnc.access import Access
-from sidecar.vnc.server import VncServer
+from sidecar.vnc.server import CannotListen, VncServer
 
 EXACT_ENCODINGS = (Encoding.RAW, Encoding.HEXTILE, Encoding.ZLIB, Encoding.ZRLE, Encoding.TIGHT)
 
@@ -28,7 +30,10 @@ EXACT_ENCODINGS = (Encoding.RAW, Encoding.HEXTILE, Encoding.ZLIB, Encoding.ZRLE,
 class House:
     """A server with its guest, registry and store, listening on a loopback port."""
 
-    def __init__(self, guest: SyntheticGuest, registry: Registry, store: SegmentStore, port: int) -> None:
+    def __init__(
+        self, guest: SyntheticGuest, registry: Registry, store: SegmentStore, server: VncServer, port: int
+    ) -> None:
+        self.server = server
         self.guest = guest
         self.console = guest.console
         self.registry = registry
@@ -48,7 +53,7 @@ async def house(policy: Policy | None = None, **options: Any) -> AsyncIterator[H
         seats = Seats(guest)
         layout = Layout("us")
         async with VncServer(guest, registry, store, seats, layout=layout, **options) as server:
-            yield House(guest, registry, store, await server.listen_tcp("127.0.0.1", 0))
+            yield House(guest, registry, store, server, await server.listen_tcp("127.0.0.1", 0))
     assert registry.count() == 0
     assert registry.waiting == 0
 
@@ -384,6 +389,36 @@ class TestSharing:
         async with house(Policy(max_sessions=1)) as here, await here.connect():
             with pytest.raises(Refused, match="as many sessions as it may have"):
                 await here.connect()
+
+
+async def test_it_listens_on_ipv6() -> None:
+    async with house() as here:
+        port = await here.server.listen_tcp("::1", 0)
+        async with await AsyncRfbClient.connect(("::1", port)) as client:
+            await client.until_shown(here.console.surface.frame.pixels)
+            (session,) = here.registry
+            assert session.address.startswith("[::1]:")
+
+
+async def test_a_unix_socket_takes_the_place_of_a_dead_one_and_goes_with_the_server(short_dir: Path) -> None:
+    path = short_dir / "vnc"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    async with house() as here:
+        await here.server.listen_unix(path)
+        async with await AsyncRfbClient.connect(str(path)) as client:
+            await client.until_shown(here.console.surface.frame.pixels)
+            assert [session.transport for session in here.registry] == ["unix"]
+    assert not path.exists()
+
+
+async def test_an_address_that_is_taken_is_a_clear_error(short_dir: Path) -> None:
+    async with house() as here:
+        with pytest.raises(CannotListen, match="address already in use"):
+            await here.server.listen_tcp("127.0.0.1", here.port)
+        await here.server.listen_unix(short_dir / "vnc")
+        with pytest.raises(CannotListen, match="somebody listens there already"):
+            await here.server.listen_unix(short_dir / "vnc")
 
 
 async def test_a_broken_message_ends_that_client_only() -> None:
