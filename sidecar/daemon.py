@@ -119,11 +119,12 @@ async def attached(attach: Attach) -> AsyncIterator[tuple[QemuGuest, "asyncio.Ta
 
 async def serve(options: ServeOptions) -> None:
     """`vdi-sidecar serve`: attaches, serves, and ends on SIGINT or SIGTERM."""
-    async with attached(_attach(options)) as (guest, work), frontends(options, guest):
-        with ending_signals() as ended:
+    # a signal that comes while all this starts leaves nothing behind either
+    with ending_signals() as ended:
+        async with attached(_attach(options)) as (guest, work), frontends(options, guest):
             work.add_done_callback(lambda _: ended.set())
             await ended.wait()
-        log.info("ending")
+            log.info("ending")
 
 
 async def hook(options: HookOptions) -> None:

@@ -42,8 +42,6 @@ log = get_logger(__name__)
 
 SOCKET_NAME = "vdi-sidecar.sock"
 """The basename: virt-launcher tells sockets apart by it alone (facts: kubevirt 1.1)."""
-HOOK_FOLDER = Path("/var/run/kubevirt-hooks")
-"""Where KubeVirt mounts the shared folder into a sidecar (facts: kubevirt 4)."""
 
 SPARE_CALLS = 16
 """Calls at once besides the watchers."""

@@ -25,8 +25,6 @@ CALL_TIMEOUT: Final = 30.0
 
 _PEER: Final = ":peer"
 
-MessageHandler = Callable[[Message], Message | bool | None]
-
 
 class _PatientWriter(_MessageWriter):
     """Waits for room when the socket is full, where dbus-fast 5.2 gives the connection up."""
