@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Listening
 from dbus_fast import Message, MessageFlag
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listening import Listening
 from qemu_side import X8R8G8B8, message
 
 from sidecar.guest import ConsoleChange
