@@ -22,8 +22,9 @@ CAPACITY: Final = 8 << 20
 OVERHEAD: Final = 512
 """Bytes that an entry costs besides its body: key, segment, links."""
 
-SPLIT_AREA: Final = 1 << 18
-"""From so many pixels on the work is shared out to two jobs."""
+SPLIT_AREA: Final = 1 << 20
+"""From so many pixels on the work is shared out to two jobs. They end sooner and take a tenth more processor
+time, since both want the interpreter; a smaller screen is done in two milliseconds as it is."""
 
 Key = tuple[int, Rectangle, bytes, Form]
 
