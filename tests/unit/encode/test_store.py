@@ -161,7 +161,7 @@ async def test_a_large_screen_is_shared_out_to_two_jobs_and_a_small_one_is_not(s
         store = SegmentStore(pool)
         await ask(store, surface, [LEFT, RIGHT])
         assert pool.jobs == 1
-        large = Surface(1024, 768)
+        large = Surface(1920, 1080)
         whole = rectangles(np.ones(large.frame.versions.shape, np.bool_), large.frame)
         segments = await ask(store, large, whole)
         assert pool.jobs == 3
