@@ -57,9 +57,10 @@ def choose_machine(guest: DemoGuest | None, installers: Path = INSTALLERS) -> De
             "apt install debian-installer-12-netboot-amd64, or take --guest box"
         )
     if guest == "box" or not kernels:
-        drive = ("-drive", f"file={BOX_IMAGE},format=raw,snapshot=on")
+        # it reads a serial port too, and takes one that is not there for one that never falls silent
+        devices = ("-drive", f"file={BOX_IMAGE},format=raw,snapshot=on", "-serial", "null")
         return DemoMachine(
-            "a tiny test picture (F1 to F6 change it, keys and clicks leave marks)", "box", drive
+            "a tiny test picture (F1 to F6 change it, keys and clicks leave marks)", "box", devices
         )
     kernel = kernels[-1]
     initrd = kernel.with_name("initrd.gz")

@@ -12,7 +12,7 @@ from support.daemon import COMMAND
 from support.ports import free_port, is_listening
 from support.processes import Process
 from support.rfb_client import RfbClient
-from support.rfb_wire import Encoding
+from support.rfb_wire import Encoding, key_event
 from support.waiting import wait_until
 
 
@@ -52,6 +52,23 @@ def test_it_shows_a_guest_and_ends_without_a_trace(short_dir: Path, number: sign
         assert not any(Path(f"/proc/{child}").exists() for child in children)
         assert not list(scratch.iterdir())
         assert not run_directory.exists()
+    finally:
+        demo.stop()
+
+
+def test_its_guest_answers_a_key(short_dir: Path) -> None:
+    port = free_port()
+    options = ("--guest", "box", "--memory", "64M", "--vnc", f"127.0.0.1:{port}")
+    demo = Process((*COMMAND, "demo", *options, "--run-dir", str(short_dir / "run")), short_dir / "demo.log")
+    try:
+        wait_until(lambda: is_listening(port), "the demo listens")
+        with RfbClient(("127.0.0.1", port), encodings=(Encoding.ZRLE, Encoding.DESKTOP_SIZE)) as client:
+            client.until(lambda: client.values.shape == (768, 1024), "the guest is up")
+            client.until(lambda: bool(np.any(client.rgb == 0xFF0000)), "the box is there")
+            client.send(key_event(ord("a"), True))
+            squares = slice(48, 368, 40)
+            scan_code = [0, 0, 0, 0x00FF00, 0x00FF00, 0x00FF00, 0x00FF00, 0]
+            client.until(lambda: client.rgb[48, squares].tolist() == scan_code, "the key is shown")
     finally:
         demo.stop()
 
