@@ -98,8 +98,15 @@ def baseline(load: str, options: argparse.Namespace) -> float:
         return (cpu_seconds(qemu.pid) - before) / (time.monotonic() - start)
 
 
-def play(server: Server, **plan: Any) -> tuple[dict[str, Any], float, float, int]:
-    """Runs the load generator; its result, processor time of daemon and QEMU meanwhile, memory at the end."""
+class LoadFailed(Exception):
+    """The server did not serve all viewers."""
+
+
+def play(server: Server, load: Mode | None = None, **plan: Any) -> tuple[dict[str, Any], float, float, int]:
+    """Runs the load generator; its result, processor time of daemon and QEMU meanwhile, memory at the end.
+
+    `load` begins when all viewers have a picture: QEMU's server greets few of them under load.
+    """
     command = [sys.executable, "-m", "bench.load_clients", json.dumps({"port": server.port, **plan})]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     before = after = server.processor()
@@ -109,13 +116,15 @@ def play(server: Server, **plan: Any) -> tuple[dict[str, Any], float, float, int
         last = ""
         for line in child.stdout:
             last = line
-            if line == "begin\n":
+            if line == "ready\n" and load is not None:
+                server.qemu.show(load)
+            elif line == "begin\n":
                 before = server.processor()
             elif line == "end\n":
                 after = server.processor()
                 resident = server.resident()
     if child.returncode:
-        raise SystemExit(f"the load generator failed against {server.name}")
+        raise LoadFailed("not every viewer got a picture within a minute")
     return json.loads(last), after[0] - before[0], after[1] - before[1], resident
 
 
@@ -123,9 +132,10 @@ def measure_load(
     server: Server, load: str, form: str, viewers: int, idle: float, options: argparse.Namespace
 ) -> Row:
     """One line of the table."""
-    server.qemu.show(LOADS[load])
+    server.qemu.show(Mode.DESKTOP)
     result, daemon, qemu, resident = play(
         server,
+        LOADS[load],
         viewers=viewers,
         encodings=FORMS[form],
         seconds=options.seconds,
@@ -201,8 +211,12 @@ def main() -> None:
             for form in options.forms:
                 for viewers in options.viewers:
                     # a server of its own for every line: memory of the one before does not count
-                    with served(name, options) as server:
-                        row = measure_load(server, load, form, viewers, idle[load], options)
+                    try:
+                        with served(name, options) as server:
+                            row = measure_load(server, load, form, viewers, idle[load], options)
+                    except LoadFailed as failure:
+                        notes.append(f"{name}: {load}, {form}, {viewers} viewers: {failure}")
+                        continue
                     rows.append(row)
                     print(row, file=sys.stderr)
     major, minor = version()
