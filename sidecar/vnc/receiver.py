@@ -10,7 +10,8 @@ from sidecar.session.session import Session
 from sidecar.vnc.canvas import Canvas
 
 QUEUE_LIMIT = 64 * 1024
-"""Bytes still unsent in the client's transport above which it gets no further update."""
+"""Bytes still unsent in the client's transport above which it gets no further update. It must be the
+transport's high-water mark: only then does the transport say when there is room again."""
 
 UPDATES_IN_FLIGHT = (2, 16)
 """Fewest and most unanswered fences in continuous mode; between them the round trip decides."""
@@ -108,7 +109,7 @@ class Receiver:
             not self.job
             and (self.requested is not None or self.continuous is not None)
             and (self.fence is None or self._fences_sent - self._fences_answered < self._window)
-            and self.queued() < QUEUE_LIMIT
+            and self.queued() <= QUEUE_LIMIT
         )
 
     def request(self, area: Rectangle, *, incremental: bool) -> None:

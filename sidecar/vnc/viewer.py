@@ -16,16 +16,13 @@ from sidecar.vnc.connection import ServerConnection, Stage
 from sidecar.vnc.desktop import Desktop
 from sidecar.vnc.errors import RemoteError
 from sidecar.vnc.events import ClientInit, Event, PlainCredentials, StartTls, VncAuthResponse
-from sidecar.vnc.receiver import Receiver
+from sidecar.vnc.receiver import QUEUE_LIMIT, Receiver
 from sidecar.vnc.security.vnc_auth import response_matches
 
 if TYPE_CHECKING:
     from sidecar.vnc.server import VncServer
 
 log = get_logger(__name__)
-
-HIGH_WATER = 256 * 1024
-"""Unsent bytes from which on a client is watched for standing still."""
 
 STALLED_CHECK = 10.0
 STALLED_CHECKS = 3
@@ -92,7 +89,7 @@ class Viewer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._transport.set_write_buffer_limits(high=QUEUE_LIMIT)
         secure = self._kind == "unix" or self._transport.get_extra_info("sslcontext") is not None
         self._connection = ServerConnection(
             self._server.access.security(secure=secure), offered=self._server.offered
@@ -294,7 +291,7 @@ class Viewer(asyncio.Protocol):
         if transport is None or self._closing:
             return
         self._transport = transport
-        transport.set_write_buffer_limits(high=HIGH_WATER)
+        transport.set_write_buffer_limits(high=QUEUE_LIMIT)
         self._session.tls = True
         self._connection.tls_started()
         early, self._early = self._early, b""

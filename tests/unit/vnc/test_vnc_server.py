@@ -444,6 +444,30 @@ async def test_a_client_that_never_reads_is_bounded_and_others_go_on() -> None:
         assert sent < 16 * 320 * 200 * 4 * 4
 
 
+async def test_what_changes_while_an_update_waits_in_the_queue_is_sent_when_the_queue_is_empty() -> None:
+    """TigerVNC asks for the next update when one begins to arrive, not when it has arrived."""
+    async with house() as here, await here.connect(encodings=(Encoding.RAW,)) as client:
+        await client.refresh()
+        (viewer,) = here.server.viewers
+        for transport, buffer in ((client.writer.transport, "SO_RCVBUF"), (viewer._transport, "SO_SNDBUF")):
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, getattr(socket, buffer), 4096)
+        client.writer.transport.pause_reading()
+        client.request()
+        client.request()
+        await client.flush()
+        here.console.draw(0, 0, picture(7))
+        await until(lambda: viewer._transport.get_write_buffer_size() > 150_000)
+        client.request()
+        await client.flush()
+        await asyncio.sleep(0.05)
+        here.console.draw(0, 0, np.full((200, 320), 0x123456, np.uint32))
+        await asyncio.sleep(0.05)
+        client.writer.transport.resume_reading()
+        async with asyncio.timeout(10):
+            while not client.shows(here.console.surface.frame.pixels):
+                await client.receive()
+
+
 async def test_a_pixel_format_changed_amid_updates_is_followed_by_pixels_of_that_format() -> None:
     encodings = (Encoding.ZRLE, *ALL_PSEUDO)
     async with house() as here, await here.connect(encodings=encodings) as client:
