@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from support import rfb_wire
 from support.guest_image import Mode, desktop
 from support.qemu import Qemu
@@ -39,14 +40,22 @@ def test_every_encoding_and_pixel_format_is_decoded_exactly(
             client.until_shown(truth)
 
 
-def test_jpeg_is_close_and_then_becomes_exact(builtin_vnc_qemu: Qemu, short_dir: Path) -> None:
+def test_jpeg_is_decoded_to_what_is_close_to_the_picture(builtin_vnc_qemu: Qemu, short_dir: Path) -> None:
+    """Close, for whether QEMU's server makes a picture at rest exact depends on its own statistics."""
     builtin_vnc_qemu.show(Mode.VIDEO)
     encodings = (Encoding.TIGHT, jpeg_quality(6))
     with RfbClient(f"{short_dir}/vnc", encodings=encodings) as client:
         for _ in range(20):
             client.refresh(incremental=True)
         builtin_vnc_qemu.show(Mode.STILL)
-        client.until_shown(builtin_vnc_qemu.screendump())
+        truth = channels(builtin_vnc_qemu.screendump())
+        # quality 6 of noisy content; a channel taken for another, or a block in a wrong place, is far off
+        client.until(lambda: np.abs(channels(client.rgb) - truth).mean() < 4, "the picture is close")
+
+
+def channels(rgb: NDArray[np.uint32]) -> NDArray[np.int16]:
+    """(height, width, 3): red, green, blue."""
+    return np.stack([(rgb >> shift & 0xFF).astype(np.int16) for shift in (16, 8, 0)], axis=-1)
 
 
 def test_colour_map_is_followed(builtin_vnc_qemu: Qemu, short_dir: Path) -> None:
