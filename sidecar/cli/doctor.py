@@ -105,7 +105,6 @@ LIBRARIES: tuple[tuple[str, str, Verdict, str], ...] = (
     ("aiohttp", "aiohttp", Verdict.MISSING, "serves WebSocket"),
     ("uvloop", "uvloop", Verdict.MISSING, "runs the daemon"),
     ("grpcio", "grpc", Verdict.MISSING, "answers KubeVirt's hooks"),
-    ("lxml", "lxml", Verdict.MISSING, "rewrites the domain"),
     ("cryptography", "cryptography", Verdict.MISSING, "checks VNC passwords"),
     ("isal", "isal", Verdict.OPTIONAL, "compresses several times faster than zlib"),
 )
