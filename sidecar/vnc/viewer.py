@@ -52,6 +52,9 @@ KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP
 GOODBYE = 2.0
 """Seconds for the last bytes to leave before the connection is cut."""
 
+LONGEST_USER = 64
+"""Characters of a user name that are kept."""
+
 LOGIN_FAILED = "Authentication failed"
 """The text that QEMU's server gives; some clients show it to their user."""
 
@@ -221,7 +224,7 @@ class Viewer(asyncio.Protocol):
             case VncAuthResponse():
                 self._judge(lambda password: response_matches(event, password))
             case PlainCredentials():
-                self._session.user = event.user
+                self._session.user = _presentable(event.user)
                 self._judge(lambda password: same(event.password, password))
             case ClientInit():
                 self._initialize(event)
@@ -393,6 +396,11 @@ def _address(transport: asyncio.Transport) -> str:
         return ""
     host, port = peer[:2]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def _presentable(user: str) -> str:
+    """A name that somebody claims, as it may stand in logs, tables and on an administrator's terminal."""
+    return "".join(character if character.isprintable() else "?" for character in user[:LONGEST_USER])
 
 
 def _keep_alive(transport: asyncio.Transport) -> None:

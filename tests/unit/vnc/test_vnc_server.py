@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.rfb_client import AsyncRfbClient
-from support.rfb_session import Refused
+from support.rfb_session import SECURITY_VENCRYPT, Refused
 from support.rfb_wire import ALL_PSEUDO, BGRX, Encoding, Update, jpeg_quality
 from support.synthetic_guest import SyntheticGuest
 
@@ -345,6 +345,19 @@ class TestLogin:
                 await here.connect(version=version, password="wrong")
             await until(lambda: here.registry.waiting == 0)
             assert here.registry.count() == 0
+
+    async def test_a_claimed_user_is_recorded_short_and_without_control_characters(
+        self, short_dir: Path
+    ) -> None:
+        async with house(access=Access(lambda: "right")) as here:
+            await here.server.listen_unix(short_dir / "vnc")
+            user = "eve\x1b[2J\n" + "x" * 1000
+            options = {"user": user, "password": "right", "security": SECURITY_VENCRYPT}
+            async with await AsyncRfbClient.connect(str(short_dir / "vnc"), **options) as client:
+                await client.refresh()
+                (session,) = here.registry
+                assert session.auth == "plain"
+                assert session.user == "eve?[2J?" + "x" * 56
 
     async def test_the_password_in_force_is_the_one_of_now(self) -> None:
         passwords = ["first"]
