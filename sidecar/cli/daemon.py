@@ -157,7 +157,7 @@ def _spare_memory() -> None:
     """Keeps libraries from memory that one process for each virtual machine should not take.
 
     Before numpy is loaded, which starts a thread for each core to multiply matrices, and before there are
-    threads, each of which glibc gives an arena of its own: 5 MB of a daemon that has encoded for a while.
+    threads, each of which glibc gives an arena of its own: 3 MB of a daemon that has encoded for a while.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # a C library without it (musl) has no such arenas either
