@@ -10,11 +10,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
-from sidecar.config.address import TcpAddress, UnixAddress
+from sidecar.access.certificate import server_context
+from sidecar.access.password import Passwords
+from sidecar.broadcast.broadcast import Broadcasts
+from sidecar.config.address import ListenAddress, TcpAddress, UnixAddress
 from sidecar.config.options import DaemonOptions, HookOptions, ServeOptions
 from sidecar.config.password import read_password
-from sidecar.config.run_directory import ADMIN_SOCKET, prepare_run_directory
+from sidecar.config.run_directory import ADMIN_SOCKET, SELF_SIGNED, prepare_run_directory
 from sidecar.control.admin import AdminServer
 from sidecar.control.admin_commands import CommandTable, session_commands
 from sidecar.encode.store import SegmentStore
@@ -28,7 +32,8 @@ from sidecar.qemu.bus import PrivateBus
 from sidecar.qemu.guest import QemuGuest
 from sidecar.session.feed import StatusFeed
 from sidecar.session.registry import Policy, Registry, SharePolicy
-from sidecar.vnc.access import Access, server_context
+from sidecar.transport.server import Server
+from sidecar.vnc.access import Access
 from sidecar.vnc.server import VncServer
 
 log = get_logger(__name__)
@@ -48,7 +53,7 @@ class Daemon:
         self.feed = feed
         self.vnc = vnc
         self.addresses = addresses
-        """Where viewers connect, as `vnc` and an address, or a WebSocket URL."""
+        """Where viewers connect, as `vnc` or `rdp` and an address, or a WebSocket URL."""
 
 
 @asynccontextmanager
@@ -71,13 +76,14 @@ async def frontends(options: DaemonOptions, guest: Guest) -> AsyncIterator[Daemo
     feed = StatusFeed(registry, guest)
     addresses: list[str] = []
     with ThreadPoolExecutor(ENCODERS, "encoder") as pool:
+        broadcasts = Broadcasts(SegmentStore(pool))
         vnc = VncServer(
             guest,
             registry,
-            SegmentStore(pool),
+            broadcasts,
             seats,
             layout=Layout(options.keyboard_layout),
-            access=_access(options),
+            access=Access(_passwords(options).read, options.tls_dir),
             name=options.name,
             auth_timeout=options.auth_timeout,
             allow_power=options.allow_power,
@@ -86,9 +92,12 @@ async def frontends(options: DaemonOptions, guest: Guest) -> AsyncIterator[Daemo
         try:
             async with admin, vnc:
                 for address in options.vnc:
-                    addresses.append(await _listen(vnc, address))
-                async with _web(options, vnc) as web_address:
-                    addresses += web_address
+                    addresses.append(f"vnc {await _listen(vnc, address)}")
+                async with (
+                    _rdp(options, guest, registry, broadcasts, seats) as rdp_addresses,
+                    _web(options, vnc) as web_address,
+                ):
+                    addresses += rdp_addresses + web_address
                     for where in addresses:
                         log.info("listening", address=where)
                     # what start-up has left behind is not worth looking through again and again
@@ -97,18 +106,23 @@ async def frontends(options: DaemonOptions, guest: Guest) -> AsyncIterator[Daemo
                     yield Daemon(registry, feed, vnc, addresses)
                     registry.close()
         finally:
+            broadcasts.close()
             feed.close()
             seats.close()
 
 
 @asynccontextmanager
-async def attached(attach: Attach) -> AsyncIterator[tuple[QemuGuest, "asyncio.Task[None]"]]:
+async def attached(
+    attach: Attach, *, touch_screen: bool | None = None
+) -> AsyncIterator[tuple[QemuGuest, "asyncio.Task[None]"]]:
     """A guest that is attached again whenever it comes back, and the task that does it.
+
+    `touch_screen`: whether it has one; None: found out where QEMU can be asked.
 
     The task ends by itself only when the machine cannot come back. What makes it fail ends the block too,
     as one of an ExceptionGroup.
     """
-    guest = QemuGuest(attach)
+    guest = QemuGuest(attach, touch_screen=touch_screen)
     async with asyncio.TaskGroup() as tasks:
         work = tasks.create_task(guest.run())
         try:
@@ -121,7 +135,10 @@ async def serve(options: ServeOptions) -> None:
     """`vdi-sidecar serve`: attaches, serves, and ends on SIGINT or SIGTERM."""
     # a signal that comes while all this starts leaves nothing behind either
     with ending_signals() as ended:
-        async with attached(_attach(options)) as (guest, work), frontends(options, guest):
+        async with (
+            attached(_attach(options), touch_screen=options.touch_screen) as (guest, work),
+            frontends(options, guest),
+        ):
             work.add_done_callback(lambda _: ended.set())
             await ended.wait()
             log.info("ending")
@@ -159,7 +176,7 @@ async def hook(options: HookOptions) -> None:
         # first in, last out: a signal that comes while all this starts or ends leaves nothing behind either
         _signals_heard(termination.sigterm, termination.interrupted),
         PrivateBus(socket.parent, socket, allow_uid=_qemu_uid()) as bus,
-        attached(BusAttach(bus.address)) as (guest, _),
+        attached(BusAttach(bus.address), touch_screen=options.touch_screen) as (guest, _),
         frontends(options, guest) as daemon,
         HookServer(
             options.hook_dir.absolute() / SOCKET_NAME, define_domain=define, status=daemon.feed
@@ -237,21 +254,58 @@ def _attach(options: ServeOptions) -> Attach:
     raise UsageError("say where the machine is: --dbus-address ADDRESS, --qmp SOCKET or --p2p-fd FD")
 
 
-def _access(options: DaemonOptions) -> Access:
+def _passwords(options: DaemonOptions) -> Passwords:
     password_file = options.password_file
     if password_file is None:
-        return Access(None, options.tls_dir)
+        return Passwords()
     # one that cannot be read is told now; later ones are logged, and nobody gets in
     read_password(password_file)
-    return Access(lambda: read_password(password_file), options.tls_dir)
+    return Passwords(lambda: read_password(password_file))
 
 
-async def _listen(vnc: VncServer, address: TcpAddress | UnixAddress) -> str:
+async def _listen(server: Server[Any], address: ListenAddress) -> str:
+    """Has `server` listen; the address as it became."""
     if isinstance(address, UnixAddress):
-        await vnc.listen_unix(address.path)
-        return f"vnc {address}"
-    port = await vnc.listen_tcp(address.host, address.port)
-    return f"vnc {TcpAddress(address.host, port)}"
+        await server.listen_unix(address.path)
+        return str(address)
+    return str(TcpAddress(address.host, await server.listen_tcp(address.host, address.port)))
+
+
+@asynccontextmanager
+async def _rdp(
+    options: DaemonOptions, guest: Guest, registry: Registry, broadcasts: Broadcasts, seats: Seats
+) -> AsyncIterator[list[str]]:
+    """RDP, if it is wanted; loaded only then."""
+    if not options.rdp:
+        yield []
+        return
+    from sidecar.access.certificate import self_signed
+    from sidecar.rdp.access import Access as RdpAccess
+    from sidecar.rdp.credssp import nla_available
+    from sidecar.rdp.handshake import Nla
+    from sidecar.rdp.server import RdpServer
+
+    nla = {"negotiate": Nla.OFFERED, "nla": Nla.REQUIRED, "tls": Nla.OFF}[options.rdp_security]
+    if not nla_available():
+        if nla is Nla.REQUIRED:
+            raise UsageError("--rdp-security nla needs the library pyspnego: pip install 'vdi-sidecar[nla]'")
+        nla = Nla.OFF
+    directory = options.tls_dir
+    if directory is None:
+        directory = options.run_dir / SELF_SIGNED
+        await asyncio.to_thread(self_signed, directory)
+    passwords = _passwords(options)
+    server = RdpServer(
+        guest,
+        registry,
+        broadcasts,
+        seats,
+        access=RdpAccess(directory, passwords, nla if passwords.asked else Nla.OFF),
+        layout=Layout(options.keyboard_layout),
+        auth_timeout=options.auth_timeout,
+    )
+    async with server:
+        yield [f"rdp {await _listen(server, address)}" for address in options.rdp]
 
 
 @asynccontextmanager

@@ -115,6 +115,34 @@ class Pointer(Protocol):
         ...
 
 
+class Touch(Protocol):
+    """The touch screen of one console. Events are queued in order with those of keyboard and pointer.
+
+    `slot`: 0..`max_slots` - 1, one for each finger that touches; `x`, `y`: pixels, clamped to the screen.
+    """
+
+    @property
+    def max_slots(self) -> int:
+        """Fingers at a time. All consoles of a guest share these slots."""
+        ...
+
+    def begin(self, slot: int, x: float, y: float) -> None:
+        """A finger is put down."""
+        ...
+
+    def update(self, slot: int, x: float, y: float) -> None:
+        """A finger that is down moves. Ignored when it is not down."""
+        ...
+
+    def end(self, slot: int, x: float, y: float) -> None:
+        """A finger is lifted. Ignored when it is not down."""
+        ...
+
+    def cancel(self, slot: int, x: float, y: float) -> None:
+        """A finger is gone, and what it began is not meant. Ignored when it is not down."""
+        ...
+
+
 class Console(Protocol):
     """One screen with its keyboard and pointer. It lives as long as the daemon, whatever QEMU does."""
 
@@ -156,6 +184,11 @@ class Console(Protocol):
     @property
     def pointer(self) -> Pointer:
         """Its mouse or tablet."""
+        ...
+
+    @property
+    def touch(self) -> Touch | None:
+        """Its touch screen; None where the guest is not known to have one."""
         ...
 
     @property

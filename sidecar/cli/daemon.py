@@ -11,6 +11,7 @@ import click
 from sidecar.cli.setting import MEBIBYTES, SECONDS, SettingsCommand, setting
 from sidecar.cli.shared import FILE, daemon_settings, domain_settings, given, only_the_first, option_values
 from sidecar.config.options import (
+    DEFAULT_RDP,
     DaemonOptions,
     DemoGuest,
     DemoOptions,
@@ -30,6 +31,7 @@ Examples:
   vdi-sidecar serve --qmp /run/vm/qmp.sock
   vdi-sidecar serve --dbus-address unix:path=/run/vm/bus --vnc :5900 --password-file /etc/vnc.password
   vdi-sidecar serve --qmp qmp.sock --vnc unix:/run/vm/vnc --web 127.0.0.1:6080
+  vdi-sidecar serve --qmp qmp.sock --vnc none --rdp :3389 --password-file /etc/rdp.password
 
 Every setting can also stand in the file of --config (max-sessions = 8) and in the environment
 (VDI_SIDECAR_MAX_SESSIONS=8). QEMU needs `-display dbus,p2p=on` for --qmp, `-display dbus,addr=ADDRESS` for
@@ -134,7 +136,11 @@ Ctrl-C ends it and leaves nothing behind.""",
 @click.pass_context
 def demo(ctx: click.Context, /, **values: Any) -> None:
     """Start a private bus and a QEMU guest, serve it on loopback, and say where and how to connect."""
-    options = DemoOptions(next_port=not given(ctx, "vnc"), **option_values(ctx, values))
+    if not given(ctx, "rdp"):
+        values["rdp"] = (DEFAULT_RDP,)
+    options = DemoOptions(
+        next_port=not given(ctx, "vnc"), next_rdp_port=not given(ctx, "rdp"), **option_values(ctx, values)
+    )
 
     def entry() -> Coroutine[Any, Any, None]:
         from sidecar.demo import run

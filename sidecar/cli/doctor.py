@@ -105,7 +105,9 @@ LIBRARIES: tuple[tuple[str, str, Verdict, str], ...] = (
     ("aiohttp", "aiohttp", Verdict.MISSING, "serves WebSocket"),
     ("uvloop", "uvloop", Verdict.MISSING, "runs the daemon"),
     ("grpcio", "grpc", Verdict.MISSING, "answers KubeVirt's hooks"),
-    ("cryptography", "cryptography", Verdict.MISSING, "checks VNC passwords"),
+    ("cryptography", "cryptography", Verdict.MISSING, "checks passwords, makes certificates"),
+    ("pyspnego", "spnego", Verdict.OPTIONAL, "lets RDP clients log in by NLA"),
+    ("av", "av", Verdict.OPTIONAL, "sends RDP clients what moves as H.264"),
     ("isal", "isal", Verdict.OPTIONAL, "compresses several times faster than zlib"),
 )
 """Distribution, module, what it means when it is missing, what it does."""

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from sidecar.cli.config_file import read_settings
 from sidecar.cli.setting import LISTEN_ADDRESS, NO_ADDRESS, SECONDS, TCP_ADDRESS, setting
-from sidecar.config.options import AuthName, GraphicsName, LogLevel, ShareName
+from sidecar.config.options import AuthName, GraphicsName, LogLevel, RdpSecurityName, ShareName
 from sidecar.config.run_directory import default_run_directory
 from sidecar.errors import UsageError
 
@@ -131,6 +131,21 @@ LISTEN_SETTINGS: tuple[Callable[[Any], Any], ...] = (
         "`none`: no VNC.",
     ),
     setting(
+        "--rdp",
+        section="Listen",
+        type=LISTEN_ADDRESS,
+        multiple=True,
+        metavar="ADDRESS",
+        help="Serve RDP, as --vnc serves VNC; always with TLS. `none`: no RDP.",
+    ),
+    setting(
+        "--rdp-security",
+        section="Listen",
+        type=click.Choice(get_args(RdpSecurityName)),
+        help="negotiate: RDP clients that can prove the password before they see anything (NLA), others send "
+        "it over TLS; nla: all must; tls: none does.",
+    ),
+    setting(
         "--web",
         section="Listen",
         type=TCP_ADDRESS,
@@ -150,7 +165,8 @@ LISTEN_SETTINGS: tuple[Callable[[Any], Any], ...] = (
         section="Listen",
         type=FILE,
         metavar="DIR",
-        help="Offer TLS with tls.crt and tls.key from DIR.",
+        help="Use tls.crt and tls.key from DIR. Without it RDP signs its own certificate, in the run "
+        "directory, and the others do without TLS.",
     ),
     setting(
         "--insecure",
@@ -215,6 +231,13 @@ SESSION_SETTINGS: tuple[Callable[[Any], Any], ...] = (
         help="The machine's name for viewers; by default the guest's own.",
     ),
     setting(
+        "--touch-screen/--no-touch-screen",
+        section="Sessions",
+        default=None,
+        help="Whether the machine has a touch screen (QEMU 8.1, virtio-multitouch-pci) for the fingers of "
+        "RDP clients; by default found out with --qmp, else no: a finger is the left button then.",
+    ),
+    setting(
         "--keyboard-layout",
         section="Sessions",
         metavar="LAYOUT",
@@ -255,7 +278,8 @@ def only_the_first(ctx: click.Context, values: dict[str, Any], names: Iterable[s
 def option_values(ctx: click.Context, values: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a daemon's command as its option class wants them. Raises UsageError."""
     made = dict(values)
-    made["vnc"] = _vnc_addresses(made["vnc"])
+    for option in ("vnc", "rdp"):
+        made[option] = _addresses(option, made[option])
     if made["password_file"] is not None:
         if not given(ctx, "auth") or rank(ctx, "auth") > rank(ctx, "password_file"):
             made["auth"] = "password"
@@ -266,9 +290,9 @@ def option_values(ctx: click.Context, values: Mapping[str, Any]) -> dict[str, An
     return {name: value for name, value in made.items() if value is not None}
 
 
-def _vnc_addresses(addresses: tuple[Any, ...]) -> tuple[Any, ...]:
+def _addresses(option: str, addresses: tuple[Any, ...]) -> tuple[Any, ...]:
     if NO_ADDRESS not in addresses:
         return addresses
     if len(addresses) > 1:
-        raise UsageError("--vnc none stands alone")
+        raise UsageError(f"--{option} none stands alone")
     return ()

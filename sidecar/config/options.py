@@ -10,11 +10,14 @@ from sidecar.errors import UsageError
 
 ShareName: TypeAlias = Literal["shared", "exclusive", "single"]
 AuthName: TypeAlias = Literal["none", "password"]
+RdpSecurityName: TypeAlias = Literal["negotiate", "nla", "tls"]
 GraphicsName: TypeAlias = Literal["replace", "keep-vnc", "commandline"]
 DemoGuest: TypeAlias = Literal["debian", "box"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 DEFAULT_VNC = TcpAddress("127.0.0.1", 5900)
+DEFAULT_RDP = TcpAddress("127.0.0.1", 3389)
+"""Of `demo`; the other commands serve RDP where they are told to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,10 @@ class DaemonOptions:
     run_dir: Path
     vnc: tuple[ListenAddress, ...] = (DEFAULT_VNC,)
     """Empty: no VNC."""
+    rdp: tuple[ListenAddress, ...] = ()
+    """Empty: no RDP."""
+    rdp_security: RdpSecurityName = "negotiate"
+    """Whether RDP clients prove their password before they see anything (NLA): if they can, always, never."""
     web: TcpAddress | None = None
     """Where WebSocket (and the web page) is served."""
     web_origin: tuple[str, ...] = ()
@@ -38,9 +45,11 @@ class DaemonOptions:
     auth_timeout: float = 30.0
     """Seconds for a connection to authenticate."""
     tls_dir: Path | None = None
-    """Holds tls.crt and tls.key, and ca.crt if there is one."""
+    """Holds tls.crt and tls.key, and ca.crt if there is one. None: RDP signs its own certificate."""
     allow_power: bool = False
     """Whether viewers may shut down and reset the machine (RFB xvp)."""
+    touch_screen: bool | None = None
+    """Whether the machine has a touch screen; None: found out where QEMU can be asked (QMP), else no."""
     keyboard_layout: str = "en-us"
     """For viewers that send key symbols and not key codes."""
     insecure: bool = False
@@ -125,7 +134,9 @@ class DemoOptions(DaemonOptions):
     headless: bool = False
     """No live table of sessions."""
     next_port: bool = True
-    """Whether the next free port may be taken where a port is taken: it was not asked for by name."""
+    """Whether VNC may take the next free port where its port is taken: it was not asked for by name."""
+    next_rdp_port: bool = True
+    """The same for RDP."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -137,6 +148,7 @@ def _check(options: DaemonOptions) -> None:
     for option, value, allowed in (
         ("--share", options.share, get_args(ShareName)),
         ("--auth", options.auth, get_args(AuthName)),
+        ("--rdp-security", options.rdp_security, get_args(RdpSecurityName)),
         ("--log-level", options.log_level, get_args(LogLevel)),
     ):
         if value not in allowed:
@@ -149,12 +161,15 @@ def _check(options: DaemonOptions) -> None:
         raise UsageError(
             f"--keyboard-layout {options.keyboard_layout!r} is not a layout: write en-us, de, fr"
         )
-    if len(set(options.vnc)) != len(options.vnc):
-        raise UsageError("--vnc names one address twice")
+    for option, addresses in (("--vnc", options.vnc), ("--rdp", options.rdp)):
+        if len(set(addresses)) != len(addresses):
+            raise UsageError(f"{option} names one address twice")
     if options.auth == "password" and options.password_file is None:
         raise UsageError("--auth password needs --password-file PATH")
     if options.auth == "none" and options.password_file is not None:
         raise UsageError("--password-file is of no use with --auth none: leave one of them out")
+    if options.auth == "none" and options.rdp_security == "nla":
+        raise UsageError("--rdp-security nla proves a password: add --password-file PATH")
     _check_reach(options)
 
 
@@ -163,6 +178,7 @@ def _check_reach(options: DaemonOptions) -> None:
     if options.auth != "none" or options.insecure:
         return
     listeners = [("--vnc", address) for address in options.vnc]
+    listeners += [("--rdp", address) for address in options.rdp]
     if options.web is not None:
         listeners.append(("--web", options.web))
     for option, address in listeners:

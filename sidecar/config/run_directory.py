@@ -11,6 +11,9 @@ from sidecar.errors import SidecarError
 ADMIN_SOCKET = "admin.sock"
 """Name of the admin socket in the run directory."""
 
+SELF_SIGNED = "tls"
+"""Name of the directory in it for the certificate that the daemon signs itself."""
+
 
 class RunDirectoryUnsafe(SidecarError):
     """The run directory cannot be used, or others could reach into it."""

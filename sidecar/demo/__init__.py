@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from sidecar.config.address import ListenAddress, TcpAddress
 from sidecar.config.options import DemoOptions
+from sidecar.config.run_directory import SELF_SIGNED
 from sidecar.daemon import attached, ending_signals, frontends
 from sidecar.demo.machine import choose_machine, running_machine
 from sidecar.demo.terminal import how_to_connect, show_sessions
@@ -27,6 +29,8 @@ async def run(options: DemoOptions) -> None:
     machine = choose_machine(options.guest)
     if options.next_port:
         options = replace(options, vnc=tuple(_free(address) for address in options.vnc))
+    if options.next_rdp_port:
+        options = replace(options, rdp=tuple(_free(address) for address in options.rdp))
     with (
         _empty_directory(options.run_dir),
         tempfile.TemporaryDirectory(prefix="vdi-sidecar-demo-") as scratch,
@@ -37,7 +41,7 @@ async def run(options: DemoOptions) -> None:
         async with (
             PrivateBus(directory / "bus") as bus,
             running_machine(machine, bus.address, options.memory, directory) as qemu,
-            attached(BusAttach(bus.address)) as (guest, _),
+            attached(BusAttach(bus.address), touch_screen=options.touch_screen) as (guest, _),
             frontends(options, guest) as daemon,
         ):
             print(how_to_connect(machine.title, daemon.addresses, options.run_dir), flush=True)
@@ -56,12 +60,13 @@ async def run(options: DemoOptions) -> None:
 
 @contextmanager
 def _empty_directory(path: Path) -> Iterator[None]:
-    """Takes a directory that was not there before away again, if nothing is left in it."""
+    """Takes a directory that was not there before away again, if nobody else put anything into it."""
     was_there = path.exists()
     try:
         yield
     finally:
         if not was_there:
+            rmtree(path / SELF_SIGNED, ignore_errors=True)
             with suppress(OSError):
                 path.rmdir()
 

@@ -23,7 +23,8 @@ def how_to_connect(title: str, addresses: Sequence[str], run_dir: Path) -> str:
     """
     lines = [f"Showing {title}.", ""]
     for address in addresses:
-        lines += _vnc(address.removeprefix("vnc ")) if address.startswith("vnc ") else [f"Web: {address}"]
+        protocol, _, where = address.partition(" ")
+        lines += {"vnc": _vnc, "rdp": _rdp}[protocol](where) if where else [f"Web: {address}"]
     lines += [
         "",
         f"Who is there, from another terminal: vdi-sidecar sessions --watch --run-dir {run_dir}",
@@ -43,6 +44,18 @@ def _vnc(address: str) -> list[str]:
         f"  vncviewer {host}::{where.port}",
         f"  vncdotool -s {host}::{where.port} capture screen.png",
         f"  in Python: asyncvnc.connect({host!r}, {where.port})",
+    ]
+
+
+def _rdp(address: str) -> list[str]:
+    where = parse_listen_address(address)
+    if not isinstance(where, TcpAddress):
+        return [f"RDP: {where}"]
+    host = where.host or "127.0.0.1"
+    return [
+        f"RDP: {where}, at the same time:",
+        f"  xfreerdp /v:{host}:{where.port} /cert:ignore /gfx",
+        f"  rdesktop {host}:{where.port}",
     ]
 
 

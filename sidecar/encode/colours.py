@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.screen.surface import RGB_MASK, Pixels
+from sidecar.screen.surface import Pixels
 
-PRESENT: Final = np.uint32(1 << 24)
+PRESENT: Final = np.uint32(1 << 31)
 """Set in every entry of a hash table that is taken, so that black is not taken for empty."""
 
 MULTIPLIERS: Final = tuple(
@@ -61,9 +61,9 @@ def lengths_of_runs(starts: NDArray[np.intp], end: int) -> NDArray[np.intp]:
 def distinct(values: Pixels, limit: int) -> tuple[Pixels, NDArray[np.intp]] | None:
     """The colours in `values` (flat), and for each value the index of its colour; None above `limit` colours.
 
-    Values are scattered into a table at the place that a hash gives; who finds itself there is done, the
-    others (they lost the place to another colour) go on with the next hash. The order of the colours is
-    the same for the same values.
+    Anything below 2**31 may be a colour. Values are scattered into a table at the place that a hash gives;
+    who finds itself there is done, the others (they lost the place to another colour) go on with the next
+    hash. The order of the colours is the same for the same values.
     """
     bits = SMALL_TABLE
     colours: list[Pixels] = []
@@ -76,7 +76,7 @@ def distinct(values: Pixels, limit: int) -> tuple[Pixels, NDArray[np.intp]] | No
         slots = ((rest * multiplier) >> shift).astype(np.intp)
         table = np.zeros(table_size, np.uint32)
         table[slots] = rest
-        taken = np.flatnonzero(table)
+        taken = np.flatnonzero(table != 0)
         if count + taken.size > limit:
             return None
         numbers = np.empty(table_size, np.intp)
@@ -93,7 +93,7 @@ def distinct(values: Pixels, limit: int) -> tuple[Pixels, NDArray[np.intp]] | No
             index[places] = found
             places = places[lost]
         if not lost.size:
-            return np.concatenate(colours) & RGB_MASK, index
+            return np.concatenate(colours) & ~PRESENT, index
         if lost.size * 4 > rest.size:
             bits = LARGE_TABLE
         rest = rest[lost]
@@ -101,7 +101,7 @@ def distinct(values: Pixels, limit: int) -> tuple[Pixels, NDArray[np.intp]] | No
     if count + remaining.size > limit:
         return None
     index[places] = found + count
-    return np.concatenate([*colours, remaining]) & RGB_MASK, index
+    return np.concatenate([*colours, remaining]) & ~PRESENT, index
 
 
 def sampled(pixels: Pixels) -> set[int]:

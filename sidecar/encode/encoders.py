@@ -3,19 +3,25 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from sidecar.encode import deflated, hextile, raw, tight, zrle
-from sidecar.encode.form import Encoding, Form, Segment
+from sidecar.encode import clear_codec, deflated, hextile, interleaved, planar, raw, raw_bitmap, tight, zrle
+from sidecar.encode.form import Codec, Encoding, Form, Segment
 from sidecar.screen.rectangle import Rectangle
 from sidecar.screen.surface import TILE, Pixels
 
 Encoder = Callable[[Pixels, Form], bytes]
 
-EXACT_ENCODERS: Mapping[Encoding, Encoder] = MappingProxyType(
+EXACT_ENCODERS: Mapping[Encoding | Codec, Encoder] = MappingProxyType(
     {
         Encoding.RAW: raw.encode,
         Encoding.HEXTILE: hextile.encode,
         Encoding.ZLIB: deflated.encode,
         Encoding.ZRLE: zrle.encode,
+        Codec.CLEARCODEC: clear_codec.encode,
+        Codec.PLANAR: planar.encode,
+        Codec.UNCOMPRESSED: raw.encode,
+        Codec.BITMAP_PLANAR: planar.encode_bitmap,
+        Codec.BITMAP_INTERLEAVED: interleaved.encode,
+        Codec.BITMAP_RAW: raw_bitmap.encode,
     }
 )
 """From contiguous canonical pixels to a segment's body."""

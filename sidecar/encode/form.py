@@ -1,10 +1,10 @@
 """What a picture is encoded for, and the result."""
 
-import struct
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 from sidecar.encode.pixel_form import CANONICAL, CANONICAL_SHIFTS, FULL, SWAPPED, SWAPPED_SHIFTS, PixelForm
+from sidecar.screen.damage import MAX_TILES
 from sidecar.screen.rectangle import Rectangle
 
 ZLIB_HEADER = b"\x78\x01"
@@ -25,6 +25,55 @@ class Encoding(IntEnum):
         """Whether all rectangles of this encoding are one zlib stream per connection."""
         return self in (Encoding.ZLIB, Encoding.ZRLE)
 
+    @property
+    def is_video(self) -> bool:
+        """Whether its pictures build on each other: never."""
+        return False
+
+    @property
+    def max_tiles(self) -> int:
+        """Tiles of a rectangle, at most."""
+        return MAX_TILES
+
+
+class Codec(Enum):
+    """The RDP codecs that pixels are sent in, and how the body of their segments is laid out.
+
+    Those of the graphics pipeline (MS-RDPEGFX) fill the bitmapData of a wire-to-surface PDU. Those whose
+    name begins with BITMAP fill one TS_BITMAP_DATA of a bitmap update (MS-RDPBCGR 2.2.9.1.1.3.1.2.2), in the
+    colours of the form's pixel form.
+    """
+
+    CLEARCODEC = "clearcodec"
+    """CLEARCODEC_BITMAP_STREAM without its flags and sequence number, which are the connection's"""
+    PLANAR = "planar"
+    """RDP6_BITMAP_STREAM, from the top down"""
+    UNCOMPRESSED = "uncompressed"
+    """32 bits per pixel, from the top down"""
+    AVC420 = "avc420"
+    """RFX_AVC420_BITMAP_STREAM; part of a stream of pictures, so no segment store keeps it"""
+    BITMAP_PLANAR = "bitmap-planar"
+    """RDP6_BITMAP_STREAM, from the bottom up, 32 bits per pixel"""
+    BITMAP_INTERLEAVED = "bitmap-interleaved"
+    """interleaved RLE, from the bottom up, 15, 16 or 24 bits per pixel"""
+    BITMAP_RAW = "bitmap-raw"
+    """pixels as they are, from the bottom up, rows padded to four bytes"""
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether all rectangles are one zlib stream per connection: never."""
+        return False
+
+    @property
+    def is_video(self) -> bool:
+        """Whether its pictures build on each other."""
+        return self is Codec.AVC420
+
+    @property
+    def max_tiles(self) -> int:
+        """Tiles of a rectangle, at most."""
+        return 1 if self.value.startswith("bitmap") else MAX_TILES
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -34,7 +83,7 @@ class Form:
     `effort`: how hard deflate tries, 0..3 (ISA-L's levels).
     """
 
-    encoding: Encoding
+    encoding: Encoding | Codec
     pixel_form: PixelForm = CANONICAL
     jpeg_quality: int | None = None
     effort: int = 1
@@ -97,27 +146,11 @@ class Segment:
     """One encoded rectangle, which any number of connections of the same form may send.
 
     `body`: all that follows the rectangle's header; for Zlib and ZRLE only the raw deflate part of it,
-    since the length in front of it depends on whether it opens the connection's stream. Use `head`.
+    since the length in front of it depends on whether it opens the connection's stream. The header is the
+    frontend's.
     """
 
     rectangle: Rectangle
-    encoding: Encoding
+    encoding: Encoding | Codec
     body: bytes
     lossy: bool = False
-
-    def head(self, opens_stream: bool = False) -> bytes:
-        """What a connection sends in front of `body`: 12 to 18 bytes (RFB FramebufferUpdate rectangle).
-
-        `opens_stream`: whether this is the first rectangle of its zlib stream on that connection; it has
-        a meaning for Zlib and ZRLE only.
-        """
-        if not self.encoding.is_streamed:
-            return _RECTANGLE.pack(*self.rectangle, self.encoding)
-        if opens_stream:
-            length = len(ZLIB_HEADER) + len(self.body)
-            return _STREAMED.pack(*self.rectangle, self.encoding, length) + ZLIB_HEADER
-        return _STREAMED.pack(*self.rectangle, self.encoding, len(self.body))
-
-
-_RECTANGLE = struct.Struct(">4Hi")
-_STREAMED = struct.Struct(">4HiI")

@@ -65,6 +65,11 @@ class SegmentStore:
     def __len__(self) -> int:
         return len(self._kept)
 
+    @property
+    def executor(self) -> Executor:
+        """Where encoders run."""
+        return self._executor
+
     def at_hand(
         self, console: int, versions: Versions, rectangles: Sequence[Rectangle], form: Form
     ) -> list[Segment] | None:

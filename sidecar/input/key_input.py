@@ -4,6 +4,7 @@ from sidecar.guest import Led
 from sidecar.input import keysym as keysyms
 from sidecar.input.keysym import Keysym
 from sidecar.input.layout import Layout, Stroke
+from sidecar.input.lock_keys import LOCK_KEYS
 from sidecar.input.qnum import Qnum, normalise
 from sidecar.input.seat import Seat
 from sidecar.log import get_logger
@@ -63,6 +64,27 @@ class KeyInput:
         else:
             self._let_go(qnum)
 
+    def character(self, character: str) -> bool:
+        """Types one character, pressed and let go of at once; False when the layout has no stroke for it.
+
+        What the guest's locks make of the key is reckoned with; they are not turned.
+        """
+        keysym = keysyms.CONTROL_CHARACTERS.get(character) or keysyms.keysym_of_character(ord(character))
+        strokes = self._layout.strokes(keysym)
+        if strokes:
+            self._tap(self._best(strokes))
+        elif composition := self._layout.composition(keysym):
+            for stroke in composition:
+                self._tap(stroke)
+        else:
+            return False
+        return True
+
+    def set_locks(self, lit: Led) -> None:
+        """Turns the guest's locks on and off until they are as `lit` says, as far as they can be turned."""
+        for qnum, led in LOCK_KEYS.items():
+            self._turn(led, qnum, led in lit)
+
     def forget(self) -> None:
         """Takes note that all keys of this session were let go of."""
         self._pressed.clear()
@@ -93,6 +115,12 @@ class KeyInput:
         with self._seat.modified(press, lift):
             self._seat.press(self, stroke.qnum)
         self._pressed[keysym] = stroke.qnum
+
+    def _tap(self, stroke: Stroke) -> None:
+        press, lift = self._changes(stroke)
+        with self._seat.modified(press, lift):
+            self._seat.press(self, stroke.qnum)
+        self._let_go(stroke.qnum)
 
     def _changes(self, stroke: Stroke) -> tuple[list[int], list[int]]:
         """Modifiers to press and to lift so that the stroke means what it should."""

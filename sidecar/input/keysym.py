@@ -145,6 +145,16 @@ FUNCTION_KEYS: dict[int, Qnum] = {
 }
 """Keysyms that are on the same key everywhere."""
 
+CONTROL_CHARACTERS: dict[str, int] = {
+    "\b": 0xFF08,  # BackSpace
+    "\t": 0xFF09,  # Tab
+    "\n": 0xFF0D,  # Return
+    "\r": 0xFF0D,
+    "\x1b": 0xFF1B,  # Escape
+    "\x7f": 0xFFFF,  # Delete
+}
+"""Characters that are keys and no signs -> the keysym of the key."""
+
 DEAD_KEYS: dict[int, int] = {
     0x0300: 0xFE50,  # dead_grave
     0x0301: 0xFE51,  # dead_acute

@@ -1,11 +1,13 @@
-"""Who holds which key and button of one console: several sessions share one keyboard and one mouse."""
+"""Who holds which key, button and finger of one console: several sessions share what it has of each."""
 
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from math import inf
 
 from sidecar.guest import Button, Console, Guest, GuestState
 from sidecar.input.lock_keys import LockKeys
+from sidecar.input.touch_slots import TouchSlots
 
 _Holders = dict[int, set[Hashable]]
 
@@ -17,10 +19,20 @@ class Seat:
     dictionary keys are.
     """
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock`: seconds, never going back."""
+    def __init__(
+        self,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+        touch_slots: TouchSlots | None = None,
+    ) -> None:
+        """`clock`: seconds, never going back. `touch_slots`: the guest's, where it has other consoles."""
         self.console = console
+        self.touch_slots = touch_slots or TouchSlots()
         self.lock_keys = LockKeys(console.keyboard, clock)
+        self.pointed_at: tuple[int, int] | None = None
+        """The pixel at which a session has pointed last; None: none has, or it was motion."""
+        self._clock = clock
+        self._pointed_when = -inf
         self._keys: _Holders = {}
         self._buttons: _Holders = {}
 
@@ -67,10 +79,22 @@ class Seat:
             for qnum in reversed(lift):
                 keyboard.press(qnum)
 
+    def pointed(self, place: tuple[int, int] | None) -> None:
+        """Takes note that a session points at a pixel, or moves the pointer: None."""
+        self.pointed_at = place
+        self._pointed_when = self._clock()
+
+    @property
+    def pointer_rest(self) -> float:
+        """Seconds since any session has moved the pointer."""
+        return self._clock() - self._pointed_when
+
     def press_button(self, holder: Hashable, button: Button) -> None:
-        """Presses a button."""
-        self._buttons.setdefault(button, set()).add(holder)
-        self.console.pointer.press(button)
+        """Presses a button; one that `holder` holds already is left alone."""
+        holders = self._buttons.setdefault(button, set())
+        if holder not in holders:
+            holders.add(holder)
+            self.console.pointer.press(button)
 
     def release_button(self, holder: Hashable, button: Button) -> None:
         """Lets go of a button; one that `holder` does not hold is left alone."""
@@ -88,6 +112,7 @@ class Seat:
         """Begins anew: the guest is another one, in which nothing is held."""
         self._keys.clear()
         self._buttons.clear()
+        self.touch_slots.forget()
         self.lock_keys.forget()
 
 
@@ -96,12 +121,13 @@ class Seats:
 
     def __init__(self, guest: Guest, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._touch_slots = TouchSlots()
         self._seats: dict[int, Seat] = {}
         self._unsubscribe = guest.lifecycle.subscribe(self._on_lifecycle)
 
     def of(self, console: Console) -> Seat:
         """The seat at a console; always the same object."""
-        return self._seats.setdefault(console.index, Seat(console, self._clock))
+        return self._seats.setdefault(console.index, Seat(console, self._clock, self._touch_slots))
 
     def close(self) -> None:
         """Stops following the guest."""

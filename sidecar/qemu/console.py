@@ -13,12 +13,14 @@ from sidecar.observers import Observers
 from sidecar.qemu.back_off import BackOff
 from sidecar.qemu.display import Display
 from sidecar.qemu.errors import UNSUPPORTED, CallRefused, ConnectionLost
-from sidecar.qemu.input_queue import Click, InputEvent, InputQueue, Key, Motion, Position
+from sidecar.qemu.input_queue import Click, Finger, InputEvent, InputQueue, Key, Motion, Position
+from sidecar.qemu.key_pace import KeyPace
 from sidecar.qemu.keyboard import QemuKeyboard
 from sidecar.qemu.link import CONSOLE, KEYBOARD, MOUSE, Link, Properties, console_path
 from sidecar.qemu.listener import Listener
 from sidecar.qemu.listener_thread import ListenerThread
 from sidecar.qemu.pointer import QemuPointer
+from sidecar.qemu.touch import EVENT_KINDS, MULTI_TOUCH, QemuTouch, has_touch_screen, max_slots
 from sidecar.screen.cursor import Cursor
 from sidecar.screen.surface import MAX_EDGE, Surface
 
@@ -34,11 +36,14 @@ SIZE_SETTLES: Final = 0.05
 class QemuConsole:
     """org.qemu.Display1.Console; see `sidecar.guest.Console`. Lives as long as its guest."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, touch_screen: bool | None = None) -> None:
+        """`touch_screen`: whether the guest has one; None: QEMU's monitor is asked where there is one."""
         self.display = Display()
+        self._touch_screen = touch_screen
+        self._touch: QemuTouch | None = None
         self._index = index
         self._label = ""
-        self._queue = InputQueue()
+        self._queue = InputQueue(KeyPace())
         self._keyboard = QemuKeyboard(self._queue)
         self._pointer = QemuPointer(self._queue)
         self._link: Link | None = None
@@ -84,6 +89,11 @@ class QemuConsole:
     def pointer(self) -> QemuPointer:
         """Its mouse or tablet."""
         return self._pointer
+
+    @property
+    def touch(self) -> QemuTouch | None:
+        """Its touch screen; None where none is known."""
+        return self._touch
 
     @property
     def input_backlog(self) -> int:
@@ -148,10 +158,19 @@ class QemuConsole:
         self._read_size(about)
         self._keyboard.attached(await _optional(link, path, KEYBOARD))
         self._pointer.changed(await _optional(link, path, MOUSE))
+        await self._find_touch_screen(link)
         self.display.changed(ConsoleChange.LEDS | ConsoleChange.POINTER_MODE)
+
+    async def _find_touch_screen(self, link: Link) -> None:
+        slots = max_slots(await _optional(link, console_path(self._index), MULTI_TOUCH))
+        is_there = self._touch_screen
+        if slots and is_there is None:
+            is_there = await has_touch_screen(link.qmp)
+        self._touch = QemuTouch(self._queue, slots) if slots and is_there else None
 
     def _detach(self) -> None:
         self._link = None
+        self._touch = None
         self._queue.close()
         self._keyboard.detached()
         self._pointer.detached()
@@ -265,12 +284,20 @@ class QemuConsole:
             case Click(button, down):
                 return MOUSE, "Press" if down else "Release", "u", [int(button)]
             case Position(x, y):
-                # QEMU refuses positions outside; a size may have changed since the event came
-                frame = self.surface.frame
-                width, height = self._size if all(self._size) else (frame.width, frame.height)
-                return MOUSE, "SetAbsPosition", "uu", [_clamp(x, width), _clamp(y, height)]
+                width, height = self._edges()
+                return MOUSE, "SetAbsPosition", "uu", [int(_clamp(x, width)), int(_clamp(y, height))]
             case Motion(dx, dy):
                 return MOUSE, "RelMotion", "ii", [dx, dy]
+            case Finger(slot, change, x, y):
+                width, height = self._edges()
+                place = [float(_clamp(x, width)), float(_clamp(y, height))]
+                return MULTI_TOUCH, "SendEvent", "utdd", [EVENT_KINDS[change], slot, *place]
+
+    def _edges(self) -> tuple[int, int]:
+        """The size by which events are clamped: QEMU refuses positions outside, and the size may have changed
+        since an event came."""
+        frame = self.surface.frame
+        return self._size if all(self._size) else (frame.width, frame.height)
 
 
 class _Settled:
@@ -307,5 +334,5 @@ async def _optional(link: Link, path: str, interface: str) -> Properties:
         return {}
 
 
-def _clamp(value: int, size: int) -> int:
+def _clamp(value: float, size: int) -> float:
     return max(0, min(value, size - 1))

@@ -37,8 +37,11 @@ class QemuGuest:
     Made on the main loop and belongs to it.
     """
 
-    def __init__(self, attach: Attach) -> None:
+    def __init__(self, attach: Attach, touch_screen: bool | None = None) -> None:
+        """`touch_screen`: whether the machine has one (virtio-multitouch); None: as its monitor says, and no
+        where it was not attached by that."""
         self._attach = attach
+        self._touch_screen = touch_screen
         self._state = GuestState.WAITING
         self._name = "virtual machine"
         self._uuid = ""
@@ -154,7 +157,7 @@ class QemuGuest:
 
     def _console(self, number: int) -> QemuConsole:
         if number not in self._consoles:
-            self._consoles[number] = QemuConsole(number)
+            self._consoles[number] = QemuConsole(number, self._touch_screen)
             self._consoles = dict(sorted(self._consoles.items()))
         return self._consoles[number]
 

@@ -3,10 +3,12 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Final
 
 from sidecar.guest import Button
 from sidecar.log import get_logger
+from sidecar.qemu.key_pace import KeyPace
 
 log = get_logger(__name__)
 
@@ -51,7 +53,25 @@ class Motion:
     dy: int
 
 
-InputEvent = Key | Click | Position | Motion
+class FingerChange(Enum):
+    """What happens to a finger."""
+
+    DOWN = "down"
+    MOVED = "moved"
+    UP = "up"
+
+
+@dataclass(frozen=True, slots=True)
+class Finger:
+    """A finger goes down, moves or is lifted."""
+
+    slot: int
+    change: FingerChange
+    x: float
+    y: float
+
+
+InputEvent = Key | Click | Position | Motion | Finger
 
 
 class InputQueue:
@@ -60,9 +80,12 @@ class InputQueue:
     When it is full a press and a motion are dropped, never the release of what was pressed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pace: KeyPace | None = None) -> None:
+        """`pace`: how fast keys may go; None: as they come."""
+        self._pace = pace
         self._waiting: deque[InputEvent] = deque()
-        self._held: set[Key | Click] = set()
+        self._held: set[Key | Click | int] = set()
+        """Presses that were not released; the slots of fingers that are down."""
         self._ready = asyncio.Event()
         self._taken = 0
         self._is_open = False
@@ -88,31 +111,57 @@ class InputQueue:
         """Adds an event, or merges it with the last one."""
         if not self._is_open:
             return
-        if isinstance(event, Key | Click):
-            press = replace(event, down=True)
-            if event.down and self._has_room():
-                self._held.add(press)
-            elif not event.down and press in self._held:
-                self._held.discard(press)
-            else:
-                return
+        if not self._merge(event) and self._takes(event):
             self._waiting.append(event)
-        elif not self._merge(event):
-            if not self._has_room():
-                return
-            self._waiting.append(event)
-        self._ready.set()
+            self._ready.set()
 
-    def _merge(self, event: Position | Motion) -> bool:
+    def _takes(self, event: InputEvent) -> bool:
+        match event:
+            case Key(down=down) | Click(down=down):
+                return self._takes_change(replace(event, down=True), down)
+            case Finger(slot, FingerChange.MOVED):
+                return slot in self._held and self._has_room()
+            case Finger(slot, change):
+                return self._takes_change(slot, change is FingerChange.DOWN)
+            case Position() | Motion():
+                return self._has_room()
+
+    def _takes_change(self, press: Key | Click | int, down: bool) -> bool:
+        """Whether a press has room, or a release belongs to a press that was taken."""
+        if down:
+            has_room = self._has_room()
+            if has_room:
+                self._held.add(press)
+            return has_room
+        was_held = press in self._held
+        self._held.discard(press)
+        return was_held
+
+    def _merge(self, event: InputEvent) -> bool:
         last = self._waiting[-1] if self._waiting else None
-        if isinstance(event, Position) and isinstance(last, Position):
-            self._waiting[-1] = event
-            return True
-        if isinstance(event, Motion) and isinstance(last, Motion):
-            self._waiting[-1] = replace(
-                last, dx=_bounded(last.dx + event.dx), dy=_bounded(last.dy + event.dy)
-            )
-            return True
+        match event, last:
+            case Position(), Position():
+                self._waiting[-1] = event
+            case Motion(dx, dy), Motion():
+                self._waiting[-1] = Motion(_bounded(last.dx + dx), _bounded(last.dy + dy))
+            case Key(down=True), Key():
+                # repeats faster than the keyboard takes them must not go on when the key is let go of
+                return event == last and self._pace is not None
+            case Finger(change=FingerChange.MOVED), Finger():
+                return self._merge_finger(event)
+            case _:
+                return False
+        return True
+
+    def _merge_finger(self, event: Finger) -> bool:
+        """Fingers move together: the last motion of this one may have those of others behind it."""
+        for index in range(len(self._waiting) - 1, -1, -1):
+            earlier = self._waiting[index]
+            if not isinstance(earlier, Finger) or earlier.change is not FingerChange.MOVED:
+                return False
+            if earlier.slot == event.slot:
+                self._waiting[index] = event
+                return True
         return False
 
     def _has_room(self) -> bool:
@@ -126,10 +175,28 @@ class InputQueue:
     async def take(self) -> list[InputEvent]:
         """The next events, at least one; `done` is to be called when they are delivered."""
         await self._ready.wait()
-        events = [self._waiting.popleft() for _ in range(min(IN_FLIGHT, len(self._waiting)))]
+        while not (events := self._next()):
+            if self._pace:
+                await asyncio.sleep(self._pace.wait)
+            await self._ready.wait()
         self._taken = len(events)
         if not self._waiting:
             self._ready.clear()
+        return events
+
+    def _next(self) -> list[InputEvent]:
+        """Those that may go now; none when the first is a key and the keyboard has no room."""
+        room = self._pace.room if self._pace else IN_FLIGHT
+        events: list[InputEvent] = []
+        keys = 0
+        while self._waiting and len(events) < IN_FLIGHT:
+            is_key = isinstance(self._waiting[0], Key)
+            if is_key and keys == room:
+                break
+            keys += is_key
+            events.append(self._waiting.popleft())
+        if self._pace:
+            self._pace.spend(keys)
         return events
 
     def done(self) -> None:

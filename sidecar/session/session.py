@@ -14,8 +14,8 @@ class Session:
     """The record of one session. Belongs to the main loop.
 
     The registry writes identity and state; its frontend writes, without telling anybody, the counters
-    (`bytes_sent`, `bytes_received`, `frames`), `encoding`, `console`, and `tls` when a connection turns
-    to TLS before it is initialized.
+    (`bytes_sent`, `bytes_received`, `frames`), `encoding`, `round_trip`, `console`, and `tls` when a
+    connection turns to TLS before it is initialized.
     """
 
     __slots__ = (
@@ -33,6 +33,7 @@ class Session:
         "id",
         "initialized_at",
         "protocol",
+        "round_trip",
         "shared",
         "state",
         "tls",
@@ -84,6 +85,8 @@ class Session:
         """Updates sent."""
         self.encoding = ""
         """The encoding last used, in the protocol's word."""
+        self.round_trip: float | None = None
+        """Seconds that the client's last answer took; None for one that is not asked."""
 
     @property
     def is_initialized(self) -> bool:

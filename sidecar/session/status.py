@@ -40,6 +40,7 @@ class SessionStatus(TypedDict):
     bytes_received: int
     frames: int
     encoding: str
+    round_trip_ms: float | None
 
 
 class ConsoleStatus(TypedDict):
@@ -101,6 +102,7 @@ def session_status(session: Session) -> SessionStatus:
         bytes_received=session.bytes_received,
         frames=session.frames,
         encoding=session.encoding,
+        round_trip_ms=None if session.round_trip is None else round(session.round_trip * 1000, 1),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sidecar.broadcast.broadcast import Broadcast
 from sidecar.encode.encoders import encode
 from sidecar.encode.form import Encoding, Form
 from sidecar.encode.pixel_form import CANONICAL
@@ -16,7 +17,6 @@ from sidecar.screen.rectangle import Rectangle
 from sidecar.screen.surface import Frame
 from sidecar.session.session import Session
 from sidecar.vnc import messages
-from sidecar.vnc.broadcast import Broadcast
 from sidecar.vnc.capabilities import ClientCapabilities, Extension, Owed
 from sidecar.vnc.cursor import cursor_update
 from sidecar.vnc.events import (
@@ -33,7 +33,7 @@ from sidecar.vnc.events import (
     SetPixelFormat,
     Xvp,
 )
-from sidecar.vnc.receiver import Receiver
+from sidecar.vnc.receiver import UpdateReceiver
 from sidecar.vnc.wire import FenceFlag, PseudoEncoding, ResizeReason, ResizeStatus, XvpCode
 
 log = get_logger(__name__)
@@ -53,7 +53,7 @@ class Desktop:
     def __init__(
         self,
         session: Session,
-        receiver: Receiver,
+        receiver: UpdateReceiver,
         *,
         console: Console,
         power: Power,
@@ -118,6 +118,11 @@ class Desktop:
         if value and not self._deaf:
             self._input.release_all()
         self._deaf = value
+
+    @property
+    def input_backlog(self) -> int:
+        """Input events that wait to be taken by the guest."""
+        return self.console.input_backlog
 
     def wait(self) -> None:
         """Tells nothing of what can wait, since the client does not read as fast, until `ready`."""

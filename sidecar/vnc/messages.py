@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Sequence
 
-from sidecar.encode.form import Segment
+from sidecar.encode.form import ZLIB_HEADER, Segment
 from sidecar.encode.pixel_form import PixelForm
 from sidecar.guest import Led
 from sidecar.screen.rectangle import Rectangle
@@ -33,6 +33,7 @@ _MAX_RECTANGLES = UNTIL_LAST_RECT - 1
 
 _UPDATE = struct.Struct(">BxH")
 _RECTANGLE = struct.Struct(">HHHHi")
+_STREAMED = struct.Struct(">HHHHiI")
 _COPY = struct.Struct(">HHHHiHH")
 _SCREENS = struct.Struct(">B3x")
 _SCREEN = struct.Struct(">IHHHHI")
@@ -59,10 +60,25 @@ def update_message(segments: Sequence[Segment], *, stream_begun: bool) -> bytes:
         together = segments[start : start + _MAX_RECTANGLES]
         parts.append(update_header(len(together)))
         for segment in together:
-            parts.append(segment.head(opens_stream=not stream_begun))
+            parts.append(segment_header(segment, opens_stream=not stream_begun))
             parts.append(segment.body)
             stream_begun = stream_begun or segment.encoding.is_streamed
     return b"".join(parts)
+
+
+def segment_header(segment: Segment, *, opens_stream: bool) -> bytes:
+    """What goes in front of a segment's body: 12 to 18 bytes.
+
+    `opens_stream`: whether this is the first rectangle of its zlib stream on that connection; it has a
+    meaning for Zlib and ZRLE only.
+    """
+    encoding = segment.encoding.value
+    if not segment.encoding.is_streamed:
+        return _RECTANGLE.pack(*segment.rectangle, encoding)
+    if opens_stream:
+        length = len(ZLIB_HEADER) + len(segment.body)
+        return _STREAMED.pack(*segment.rectangle, encoding, length) + ZLIB_HEADER
+    return _STREAMED.pack(*segment.rectangle, encoding, len(segment.body))
 
 
 def rectangle_header(x: int, y: int, width: int, height: int, encoding: int) -> bytes:

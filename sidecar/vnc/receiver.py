@@ -3,15 +3,13 @@
 from collections.abc import Callable
 from struct import Struct
 
+from sidecar.broadcast.receiver import Receiver, Update
 from sidecar.encode.form import Form
 from sidecar.screen.rectangle import Rectangle
 from sidecar.screen.surface import Frame
 from sidecar.session.session import Session
-from sidecar.vnc.canvas import Canvas
-
-QUEUE_LIMIT = 64 * 1024
-"""Bytes still unsent in the client's transport above which it gets no further update. It must be the
-transport's high-water mark: only then does the transport say when there is room again."""
+from sidecar.transport.connection import QUEUE_LIMIT
+from sidecar.vnc.messages import update_message
 
 UPDATES_IN_FLIGHT = (2, 16)
 """Fewest and most unanswered fences in continuous mode; between them the round trip decides."""
@@ -21,12 +19,11 @@ FRAME_TIME = 1 / 30
 FENCE_PAYLOAD = Struct(">I")
 
 
-class Receiver:
-    """The update side of one connection: its canvas, what it asked for, what is under way.
+class UpdateReceiver(Receiver):
+    """The update side of one connection: what its client asked for, what is under way.
 
     Without input or output of its own: `write` takes the bytes for the client, `queued` tells how many of
-    them have not left yet, `adopt_frame` is called when the screen has another size, and `fail` when its
-    picture cannot be made.
+    them have not left yet.
     """
 
     __slots__ = (
@@ -35,18 +32,11 @@ class Receiver:
         "_fences_sent",
         "_sent_at",
         "_window",
-        "adopt_frame",
         "before_update",
-        "canvas",
         "continuous",
-        "exact",
-        "fail",
         "fence",
-        "job",
-        "lossy",
         "queued",
         "requested",
-        "session",
         "stream_begun",
         "write",
     )
@@ -61,39 +51,25 @@ class Receiver:
         queued: Callable[[], int],
         fail: Callable[[BaseException], None],
     ) -> None:
-        self.canvas = Canvas(frame)
-        self.exact = exact
-        """The form of what must be shown as it is."""
-        self.lossy: Form | None = None
-        """The form of what moves, if the client allows losses."""
+        super().__init__(session, frame, exact, fail=fail)
         self.requested: Rectangle | None = None
         """The area of the client's unanswered request."""
         self.continuous: Rectangle | None = None
         """The area of which the client wants updates without asking."""
         self.fence: Callable[[bytes], bytes] | None = None
         """Builds the fence that paces continuous updates; None when the client knows no fences."""
-        self.job = False
-        """An update is being encoded for it."""
         self.stream_begun = False
         """Its zlib stream of Zlib or ZRLE has had its header."""
-        self.session = session
-        """The record in which updates are counted."""
         self.write = write
         self.queued = queued
-        self.adopt_frame: Callable[[Frame], None] = self._keep_size
         self.before_update: Callable[[], None] | None = None
         """Called before the next update, to send what goes before it."""
-        self.fail = fail
         self._again: Rectangle | None = None
         """What the client asked for whole while an update was encoded that does not hold it."""
         self._fences_sent = 0
         self._fences_answered = 0
         self._sent_at: dict[int, float] = {}
         self._window = UPDATES_IN_FLIGHT[0]
-
-    def _keep_size(self, frame: Frame) -> None:
-        """What is done about another size until somebody puts a better answer into `adopt_frame`."""
-        self.canvas.adopt(frame, resize=False)
 
     @property
     def area(self) -> Rectangle | None:
@@ -124,11 +100,17 @@ class Receiver:
         # two requests before an answer: the answer covers both
         self.requested = area if self.requested is None else _around(self.requested, area)
 
-    def update(self, message: bytes, now: float) -> None:
+    def update(self, update: Update, now: float) -> None:
         """Sends a framebuffer update, which answers the client's request."""
+        if self.before_update is not None:
+            self.before_update()
         self.requested, self._again = self._again, None
         self.session.frames += 1
-        self.write(message)
+        stream_begun = self.stream_begun
+        self.write(
+            update.assembled(stream_begun, lambda: update_message(update.segments, stream_begun=stream_begun))
+        )
+        self.stream_begun |= self.exact.encoding.is_streamed
         if self.continuous is not None and self.fence is not None:
             self._fences_sent += 1
             self._sent_at[self._fences_sent] = now
@@ -145,6 +127,7 @@ class Receiver:
         # answers come in order: one that was left out never comes
         self._sent_at = {fence: when for fence, when in self._sent_at.items() if fence > number}
         self._fences_answered = max(self._fences_answered, number)
+        self.session.round_trip = now - sent_at
         fewest, most = UPDATES_IN_FLIGHT
         # one more than fit into a round trip keeps the line full without filling its buffers
         self._window = max(fewest, min(most, 1 + round((now - sent_at) / FRAME_TIME)))

@@ -9,9 +9,11 @@ from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
+from sidecar.encode import rdp_colours
 from sidecar.encode.encoders import encode
-from sidecar.encode.form import Encoding, Form
+from sidecar.encode.form import Codec, Encoding, Form
 from sidecar.encode.pixel_form import SWAPPED, PixelForm
 from sidecar.encode.store import copied
 from sidecar.screen.damage import rectangles
@@ -20,6 +22,7 @@ from sidecar.screen.surface import Frame
 
 ROUNDS = 15
 WIDTH, HEIGHT = 1024, 768
+RDP_WIDTH, RDP_HEIGHT = 1920, 1080
 RGB565 = PixelForm(16, 16, False, True, 31, 63, 31, 11, 5, 0)
 Picture = NDArray[np.uint32]
 SENTENCES = (
@@ -69,14 +72,46 @@ def terminal(width: int = WIDTH, height: int = HEIGHT) -> Picture:
     return picture
 
 
-def photo() -> Picture:
+def photo(width: int = WIDTH, height: int = HEIGHT) -> Picture:
     """Soft shapes with the noise of a camera."""
     random = np.random.default_rng(7)
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    y, x = np.mgrid[0:height, 0:width]
     waves = np.stack((np.sin(x / 70), np.cos(y / 50), np.sin((x + y) / 90)), axis=-1)
     noisy = 128 + 90 * waves + random.normal(0, 5, waves.shape)
     channels = np.clip(noisy, 0, 255).astype(np.uint32)
     return channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
+
+
+def desktop(width: int = RDP_WIDTH, height: int = RDP_HEIGHT) -> Picture:
+    """Two windows of text with soft edges, a photo and round icons on shades of blue."""
+    random = np.random.default_rng(3)
+    y, x = np.mgrid[0:height, 0:width]
+    shades = (40 + 60 * y / height + 20 * x / width, 60 + 80 * y / height, 120 + 60 * x / width)
+    image = Image.fromarray(np.stack(shades, axis=-1).astype(np.uint8))
+    draw = ImageDraw.Draw(image)
+    for left, top, right, bottom, size, ink, paper in (
+        (60, 40, 1000, 800, 14, (20, 20, 20), (255, 255, 255)),
+        (700, 300, 1500, 1000, 12, (200, 220, 200), (30, 30, 30)),
+    ):
+        for row in range(30):
+            draw.line((left, top + row, right, top + row), fill=(60 + row, 70 + row, 90 + row))
+        draw.rectangle((left, top + 30, right, bottom), fill=paper)
+        font = ImageFont.load_default(size)
+        for line in range(top + 36, bottom - size - 4, size + 5):
+            begin, length = random.integers(0, len("".join(SENTENCES))), random.integers(0, right - left) // 8
+            words = ("".join(SENTENCES) * 2)[begin : begin + length]
+            own = tuple(random.integers(0, 200, 3).tolist())
+            draw.text((left + 8, line), words, font=font, fill=ink if random.random() < 0.8 else own)
+    pixels = np.asarray(image).astype(np.uint32)
+    picture: Picture = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+    picture[80:480, 1380:1880] = photo(500, 400)
+    for left in range(1600, 1880, 70):
+        row, column = np.mgrid[0:48, 0:48]
+        tint = random.integers(0, 128, 3)
+        icon = (tint[0] + row) << 16 | (tint[1] + column) << 8 | (tint[2] + (row + column) // 2)
+        is_round = (row - 24) ** 2 + (column - 24) ** 2 < 500
+        picture[560:608, left : left + 48][is_round] = icon[is_round]
+    return picture
 
 
 PICTURES: dict[str, Callable[[], Picture]] = {
@@ -103,10 +138,31 @@ FORMS = {
 }
 
 
+RDP_PICTURES: dict[str, Callable[[], Picture]] = {
+    "text, 2 colours": lambda: text(2, RDP_WIDTH, 1088)[:RDP_HEIGHT],
+    "text, 12 colours": lambda: text(12, RDP_WIDTH, 1088)[:RDP_HEIGHT],
+    "terminal": lambda: terminal(RDP_WIDTH, RDP_HEIGHT),
+    "text, soft edges": lambda: text(6, RDP_WIDTH, 1088, smooth=True)[:RDP_HEIGHT],
+    "desktop": desktop,
+    "photo": lambda: photo(RDP_WIDTH, RDP_HEIGHT),
+    "one colour": lambda: np.full((RDP_HEIGHT, RDP_WIDTH), 0x203040, np.uint32),
+}
+
+RDP_FORMS = {
+    "Tight": FORMS["Tight"],
+    "ZRLE": FORMS["ZRLE"],
+    "ClearCodec": Form(Codec.CLEARCODEC),
+    "planar": Form(Codec.PLANAR),
+    "bitmaps, planar": Form(Codec.BITMAP_PLANAR, rdp_colours.RGB888),
+    "bitmaps, 24 bits": Form(Codec.BITMAP_INTERLEAVED, rdp_colours.RGB888),
+    "bitmaps, 16 bits": Form(Codec.BITMAP_INTERLEAVED, rdp_colours.RGB565),
+}
+
+
 def encode_picture(frame: Frame, form: Form) -> int:
     """Everything that a change of the whole picture costs; the bytes that come out."""
     whole = np.ones(frame.versions.shape, np.bool_)
-    areas = rectangles(whole, frame)
+    areas = rectangles(whole, frame, form.encoding.max_tiles)
     return sum(len(encode(area, copied(frame, area), form).body) for area in areas)
 
 
@@ -120,19 +176,27 @@ def best(work: Callable[[], object]) -> float:
     return min(times) * 1000
 
 
-def main() -> None:
-    print(f"{'ms (kB)':22}" + "".join(f"{name:>17}" for name in FORMS))
+def table(pictures: dict[str, Callable[[], Picture]], forms: dict[str, Form]) -> dict[str, Frame]:
+    """Prints what each picture costs in each form; returns the pictures."""
+    print(f"{'ms (kB)':22}" + "".join(f"{name:>18}" for name in forms))
     frames = {}
-    for picture_name, make in PICTURES.items():
+    for picture_name, make in pictures.items():
         pixels = make()
         frame = frames[picture_name] = Frame(pixels.shape[1], pixels.shape[0], 1)
         frame.pixels[:] = pixels
         cells = []
-        for form in FORMS.values():
+        for form in forms.values():
             size = encode_picture(frame, form) / 1000
             spent = best(lambda frame=frame, form=form: encode_picture(frame, form))  # type: ignore[misc]
             cells.append(f"{spent:8.3f} ({size:6.1f})")
-        print(f"{picture_name:22}" + "".join(f"{cell:>17}" for cell in cells))
+        print(f"{picture_name:22}" + "".join(f"{cell:>18}" for cell in cells))
+    return frames
+
+
+def main() -> None:
+    frames = table(PICTURES, FORMS)
+    print(f"\nRDP beside the same in RFB, {RDP_WIDTH}x{RDP_HEIGHT}:")
+    table(RDP_PICTURES, RDP_FORMS)
     print("\nfour photos, by threads (how well the work leaves the interpreter):")
     with ThreadPoolExecutor(2) as pool:
         for name in ("Tight", "Tight, JPEG 6", "ZRLE"):

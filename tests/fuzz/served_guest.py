@@ -9,6 +9,7 @@ from typing import Any
 from support.rfb_client import AsyncRfbClient
 from support.synthetic_guest import SyntheticGuest
 
+from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.encode.store import SegmentStore
 from sidecar.input.layout import Layout
 from sidecar.input.seat import Seats
@@ -45,13 +46,15 @@ async def served(
     guest = guest or SyntheticGuest()
     server_options = {"layout": Layout("us"), **options}
     with ThreadPoolExecutor(2) as pool:
-        server = VncServer(guest, Registry(policy), SegmentStore(pool), Seats(guest), **server_options)
+        broadcasts = Broadcasts(SegmentStore(pool))
+        server = VncServer(guest, Registry(policy), broadcasts, Seats(guest), **server_options)
         before = asyncio.all_tasks()
         async with asyncio.timeout(60):
             async with server:
                 here = ServedGuest(server, guest, await server.listen_tcp("127.0.0.1", 0))
                 loop.set_exception_handler(lambda _, context: here.faults.append(context))
                 yield here
+            broadcasts.close()
             # what was cancelled gets its turn
             await until(lambda: not asyncio.all_tasks() - before)
     assert here.faults == []

@@ -145,9 +145,7 @@ async def test_fences_that_are_answered_by_leaps_are_not_remembered() -> None:
     async with served() as here, await here.connect(encodings=encodings) as client:
         await client.refresh()
         await client.send(rfb_wire.enable_continuous_updates(True, 0, 0, 320, 200))
-        receivers = [
-            receiver for broadcast in here.server._broadcasts.values() for receiver in broadcast._receivers
-        ]
+        receivers = list(here.server._broadcasts.of(here.server.console)._receivers)
         assert len(receivers) == 1
         fences = 0
         for value in range(1, 60):

@@ -15,7 +15,7 @@ from support.rfb_wire import BGR233, BGRX, COLOUR_MAP, RGBX, Encoding
 from support.synthetic_guest import SyntheticConsole, SyntheticGuest
 
 from sidecar.screen.cursor import Cursor
-from sidecar.vnc import viewer as viewer_module
+from sidecar.transport import connection as connection_module
 
 MOST_UNSENT = 2 << 20
 """Bytes that may wait for a client that reads nothing, whatever it asks for."""
@@ -248,7 +248,7 @@ async def test_a_hundred_rounds_leave_no_descriptor_behind() -> None:
 async def test_a_client_that_types_ahead_of_a_dead_guest_and_leaves_is_not_counted_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(viewer_module, "PATIENCE", 0.3)
+    monkeypatch.setattr(connection_module, "PATIENCE", 0.3)
     console = SlowConsole()
     async with served(guest=SyntheticGuest(console)) as here:
         async with await here.connect() as client, await here.connect() as other:

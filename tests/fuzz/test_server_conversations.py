@@ -6,14 +6,12 @@ import struct
 
 import numpy as np
 import uvloop
+from guest_events import EVENTS, happen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from served_guest import ServedGuest, served, until
 from support import rfb_wire
 from support.rfb_wire import BGR233, BGRX, COLOUR_MAP, RGB565, Encoding
-
-from sidecar.guest import ConsoleChange, GuestState, Led
-from sidecar.screen.cursor import Cursor
 
 u8, u16, u32 = st.integers(0, 0xFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF)
 edge = st.one_of(u16, st.sampled_from([0, 1, 63, 64, 65, 320, 65535]))
@@ -59,51 +57,8 @@ said = st.one_of(
 step = st.one_of(
     said,
     said,
-    st.sampled_from(
-        [
-            "draw",
-            "resize",
-            "cursor",
-            "leds",
-            "mode",
-            "lost",
-            "back",
-            "view only",
-            "end",
-            "pause",
-            "read",
-            "leave",
-        ]
-    ),
+    st.sampled_from([*EVENTS, "pause", "read", "leave"]),
 )
-
-
-def happen(here: ServedGuest, what: str, number: int) -> None:
-    """Something that guest, administrator or time do."""
-    console, guest = here.console, here.guest
-    match what:
-        case "draw":
-            pixels = np.random.default_rng(number).integers(0, 1 << 24, (90, 90)).astype(np.uint32)
-            console.draw(number * 37 % 300, number * 23 % 200, pixels)
-        case "resize":
-            console.resize(1 + number * 97 % 700, 1 + number * 61 % 500)
-        case "cursor":
-            shape = (number % 3 * 11, number % 5 * 7)
-            console.show_cursor(Cursor(np.full(shape, 0xFF00FF00, np.uint32), 40, 40) if number % 4 else None)
-        case "leds":
-            console.set_leds(Led(number % 8))
-        case "mode":
-            console.pointer.is_absolute = not console.pointer.is_absolute
-            console.changes.notify(ConsoleChange.POINTER_MODE)
-        case "lost" | "back":
-            guest.state = GuestState.LOST if what == "lost" else GuestState.ATTACHED
-            guest.lifecycle.notify(guest.state)
-        case "view only" | "end":
-            for session in list(here.registry)[:1]:
-                if what == "end":
-                    here.registry.end(session.id)
-                elif session.is_initialized:
-                    here.registry.set_view_only(session.id, not session.view_only)
 
 
 async def converse(here: ServedGuest, start: bytes, steps: list[bytes | str]) -> None:
@@ -123,7 +78,7 @@ async def converse(here: ServedGuest, start: bytes, steps: list[bytes | str]) ->
                 async with asyncio.timeout(0.01):
                     await reader.read(1 << 16)
         else:
-            happen(here, what, number)
+            happen(here.guest, here.registry, what, number)
         if number % 3 == 0:
             await asyncio.sleep(0)
     with contextlib.suppress(ConnectionError):

@@ -13,8 +13,9 @@ from support.certificate import write_certificate
 from support.rfb_client import no_verification
 from support.rfb_session import X509_NONE, X509_VNC, Refused
 
+from sidecar.access.certificate import CertificateUnusable, server_context
 from sidecar.session.registry import Policy
-from sidecar.vnc.access import Access, CertificateUnusable, server_context
+from sidecar.vnc.access import Access
 
 CHOICE = b"RFB 003.008\n\x13\x00\x02" + struct.pack(">I", X509_NONE)
 """All that a client says in the clear."""

@@ -43,7 +43,8 @@ def test_it_shows_a_guest_and_ends_without_a_trace(short_dir: Path, number: sign
         with RfbClient(("127.0.0.1", port), encodings=(Encoding.ZRLE, Encoding.DESKTOP_SIZE)) as client:
             client.until(lambda: client.values.shape == (768, 1024), "the guest is up")
             client.until(lambda: bool(np.any(client.rgb == 0xFF0000)), "the box is there")
-            assert f"vncviewer 127.0.0.1::{port}" in demo.output
+            wait_until(lambda: f"vncviewer 127.0.0.1::{port}" in demo.output, "it says how to connect")
+            assert "xfreerdp /v:127.0.0.1:" in demo.output
             children = _children(demo.pid)
             assert len(children) == 2, "QEMU and dbus-daemon"
             demo.signal(number)

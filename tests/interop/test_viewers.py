@@ -10,13 +10,11 @@ import asyncvnc
 import numpy as np
 import pytest
 from support.daemon import Daemon
-from support.guest_image import Mode
+from support.guest_image import Mode, was_clicked
 from support.pictures import from_rgb_bytes, read_picture
 from support.qemu import Qemu
 from support.viewers import TigerVnc, XServer, vncdotool, vncdotool_picture
 from support.waiting import eventually, wait_until
-
-LEFT_BUTTON = 0x20
 
 
 @pytest.mark.parametrize("mode", [Mode.TEXT, Mode.VIDEO, Mode.DESKTOP], ids=lambda mode: mode.name)
@@ -98,15 +96,15 @@ async def test_three_viewers_see_type_and_click_at_once_and_are_counted(
             client.mouse.click()
             await client.drain()
             await eventually(
-                lambda: _was_clicked(said.read(), 600, 300) and "K1E\nK9E\n" in said.text, "asyncvnc"
+                lambda: was_clicked(said.read(), 600, 300) and "K1E\nK9E\n" in said.text, "asyncvnc"
             )
             tiger.type("b")
             tiger.click(400, 400)
             await eventually(
-                lambda: _was_clicked(said.read(), 400, 400) and "K30\nKB0\n" in said.text, "TigerVNC"
+                lambda: was_clicked(said.read(), 400, 400) and "K30\nKB0\n" in said.text, "TigerVNC"
             )
             await eventually(
-                lambda: _was_clicked(said.read(), 200, 500) and "K2E\nKAE\n" in said.text, "vncdotool"
+                lambda: was_clicked(said.read(), 200, 500) and "K2E\nKAE\n" in said.text, "vncdotool"
             )
 
             await eventually(lambda: tiger.shows(dbus_qemu.screendump()), "TigerVNC shows all that was done")
@@ -117,14 +115,3 @@ async def test_three_viewers_see_type_and_click_at_once_and_are_counted(
     finally:
         tiger.close()
         tool.stop()
-
-
-def _was_clicked(said: str, x: int, y: int) -> bool:
-    """Whether the left button was pressed there, give or take the pixel that QEMU's scaling may lose."""
-    # the last line may not be all there yet
-    for line in said.rpartition("\n")[0].splitlines():
-        if line.startswith("M"):
-            buttons, across, down = (int(part, 16) for part in line[1:].split())
-            if buttons == LEFT_BUTTON and abs(across - x) <= 1 and abs(down - y) <= 1:
-                return True
-    return False

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from support.guest_image import Mode, background, desktop, typed_cell
+from numpy.typing import NDArray
+from support.guest_image import VIDEO, Mode, background, desktop, typed_cell, video
 from support.qemu import Qemu
 from support.waiting import wait_until
 
@@ -32,6 +33,31 @@ def test_a_moving_picture_moves_and_is_full_of_detail(builtin_vnc_qemu: Qemu, mo
     wait_until(lambda: not np.array_equal(qemu.screendump(), first), "it moves")
     colours = len(np.unique(first))
     assert 4 <= colours <= 10 if mode is Mode.TEXT else colours > 1000
+
+
+def test_the_video_is_the_documented_one_at_every_moment(builtin_vnc_qemu: Qemu) -> None:
+    qemu = builtin_vnc_qemu
+    qemu.show(Mode.VIDEO)
+    for _ in range(5):
+        # the guest may be stopped while it draws: above the row it is at, the next moment shows
+        qemu.qmp("stop")
+        shown = qemu.screendump()
+        qemu.qmp("cont")
+        moving = shown[VIDEO].copy()
+        documented = np.zeros(len(moving), bool)
+        for row in (0, len(moving) - 1):
+            ticks = tick_of_row(moving, row)
+            if ticks is not None:
+                documented |= (moving == video(ticks)).all(axis=1)
+        assert documented.sum() >= len(moving) - 1
+        shown[VIDEO] = background()[VIDEO]
+        assert np.array_equal(shown, background())
+
+
+def tick_of_row(moving: NDArray[np.uint32], row: int) -> int | None:
+    """When the video shows that row so; None where it never does."""
+    only = slice(row, row + 1)
+    return next((at for at in range(0, 10_000, 2) if np.array_equal(moving[only], video(at, only))), None)
 
 
 def test_every_typed_key_draws_one_character_at_its_place(builtin_vnc_qemu: Qemu) -> None:

@@ -15,15 +15,27 @@ COMMAND = (sys.executable, "-W", "error", "-m", "sidecar")
 
 
 class Daemon:
-    """`vdi-sidecar serve` on a loopback port; it listens when the constructor returns."""
+    """`vdi-sidecar serve` on loopback ports; it listens when the constructor returns.
 
-    def __init__(self, directory: Path, *options: str, auth: Sequence[str] = ("--auth", "none")) -> None:
+    `rdp`: whether it serves RDP too; the address is the attribute `rdp` then.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        auth: Sequence[str] = ("--auth", "none"),
+        rdp: bool = False,
+    ) -> None:
         self.port = free_port()
+        self.rdp = ("127.0.0.1", free_port() if rdp else 0)
         self.run_directory = directory / "run"
         command = [
             *(*COMMAND, "serve", *options),
             *("--vnc", f"127.0.0.1:{self.port}", "--run-dir", str(self.run_directory), *auth),
         ]
+        if rdp:
+            command += ["--rdp", f"127.0.0.1:{self.rdp[1]}"]
         self.process = Process(command, directory / "daemon.log")
         try:
             wait_until(self._listens, "the daemon listens")
@@ -33,7 +45,8 @@ class Daemon:
 
     def _listens(self) -> bool:
         assert self.process.is_running, self.process.output
-        return (self.run_directory / "admin.sock").exists() and is_listening(self.port)
+        ports = [port for port in (self.port, self.rdp[1]) if port]
+        return (self.run_directory / "admin.sock").exists() and all(map(is_listening, ports))
 
     @property
     def address(self) -> tuple[str, int]:

@@ -6,16 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import virtio_guest
 from support.bus import Bus
 from support.qemu import PEER_TO_PEER_DISPLAY, Qemu, dbus_display, vnc_display
 
 
 @pytest.fixture
 def start_qemu(short_dir: Path, guest_image: Path) -> Iterator[Callable[..., Qemu]]:
-    """`start_qemu(display, video=..., extra=..., image=...)` -> a running `Qemu`; all end with the test."""
+    """`start_qemu(display, video=..., extra=..., image=...)` -> a running `Qemu`; all end with the test.
+
+    Its guest is the deterministic one unless `image` or `kernel` says otherwise.
+    """
     with ExitStack() as stack:
 
         def start(display: tuple[str, ...], image: Path | None = guest_image, **options: Any) -> Qemu:
+            if options.get("kernel"):
+                image = None
             directory = short_dir / f"q{len(list(short_dir.glob('q?')))}"
             directory.mkdir()
             qemu = Qemu(directory, display, image, **options)
@@ -23,6 +29,18 @@ def start_qemu(short_dir: Path, guest_image: Path) -> Iterator[Callable[..., Qem
             return qemu
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def virtio_kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guest that takes every size, see `tests/guest/virtio.asm`."""
+    return virtio_guest.assemble(tmp_path_factory.mktemp("guest") / "virtio.bin")
+
+
+@pytest.fixture
+def virtio_qemu(start_qemu: Callable[..., Qemu], virtio_kernel: Path, bus: Bus) -> Qemu:
+    """QEMU with two virtio-gpu heads, of which the first is on, and its D-Bus display on `bus`."""
+    return start_qemu(dbus_display(bus.address), video="virtio-vga,max_outputs=2", kernel=virtio_kernel)
 
 
 @pytest.fixture

@@ -11,14 +11,18 @@ class Process:
     """A child with its output in a file; `stop` ends it, and only it."""
 
     def __init__(
-        self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        standard_input: Path = Path(os.devnull),
     ) -> None:
         self.command = tuple(command)
         self.log = log
-        with log.open("ab") as output:
+        with log.open("ab") as output, standard_input.open("rb") as given:
             self._child = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=given,
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **(environment or {})},

@@ -68,8 +68,9 @@ class Com1:
 class Qemu:
     """QEMU under TCG, started in `directory` (with a short path: it holds unix sockets).
 
-    `display`: QEMU's options for it, `image`: the guest (`guest_image.assemble`), or None for firmware only.
-    It is running, and its guest is up, when the constructor returns.
+    `display`: QEMU's options for it; the guest is `image`, a disk (`guest_image.assemble`), or `kernel`
+    (`virtio_guest.assemble`), or neither: firmware only. It is running, and its guest is up, when the
+    constructor returns.
     """
 
     def __init__(
@@ -81,10 +82,11 @@ class Qemu:
         video: str = "VGA",
         extra: Sequence[str] = (),
         program: str = PROGRAM,
+        kernel: Path | None = None,
     ) -> None:
         self.directory = directory
         self.started = 0
-        self.image = image
+        self._guest = image or kernel
         self._command = [
             *(program, "-nodefaults", "-machine", "pc", "-accel", "tcg,thread=multi", "-m", "64", "-S"),
             *("-name", "guest", "-uuid", "4dea22b3-1d52-d8f3-2516-782e98ab3fa0"),
@@ -101,6 +103,8 @@ class Qemu:
         ]
         if image:
             self._command += ["-drive", f"file={image},format=raw,snapshot=on"]
+        if kernel:
+            self._command += ["-kernel", str(kernel)]
         self.start()
 
     def start(self) -> None:
@@ -114,7 +118,7 @@ class Qemu:
             self.qmp = Qmp(self.directory / "qmp")
             self.com1 = Com1(self.directory / "com1")
             self.qmp("cont")
-            if self.image:
+            if self._guest:
                 self.com1.wait_for("READY")
         except BaseException:
             self.process.kill()
@@ -160,7 +164,9 @@ def read_ppm(path: Path) -> NDArray[np.uint32]:
     header = re.match(rb"P6\s+(?:#.*\s)*(\d+)\s+(\d+)\s+255\s", data)
     assert header, data[:40]
     width, height = int(header[1]), int(header[2])
-    rgb = np.frombuffer(data, np.uint8, offset=header.end()).reshape(height, width, 3).astype(np.uint32)
+    # QEMU fills up every row to whole words where the width is no multiple of four
+    rows = np.frombuffer(data, np.uint8, offset=header.end()).reshape(height, -1)
+    rgb = rows[:, : width * 3].reshape(height, width, 3).astype(np.uint32)
     return np.asarray(rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2], np.uint32)
 
 

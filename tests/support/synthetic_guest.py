@@ -14,11 +14,14 @@ class SyntheticKeyboard:
         self.leds = Led(0)
         self.leds_known = True
         self.log: list[tuple[str, int]] = []
+        self.held: set[int] = set()
 
     def press(self, qnum: int) -> None:
+        self.held.add(qnum)
         self.log.append(("press", qnum))
 
     def release(self, qnum: int) -> None:
+        self.held.discard(qnum)
         self.log.append(("release", qnum))
 
 
@@ -26,6 +29,7 @@ class SyntheticPointer:
     def __init__(self) -> None:
         self.is_absolute = True
         self.log: list[tuple[object, ...]] = []
+        self.held: set[Button] = set()
 
     def move_to(self, x: int, y: int) -> None:
         self.log.append(("to", x, y))
@@ -34,10 +38,39 @@ class SyntheticPointer:
         self.log.append(("by", dx, dy))
 
     def press(self, button: Button) -> None:
+        self.held.add(button)
         self.log.append(("press", button))
 
     def release(self, button: Button) -> None:
+        self.held.discard(button)
         self.log.append(("release", button))
+
+
+class SyntheticTouch:
+    """A touch screen that writes down what reaches it, and knows which fingers are down."""
+
+    def __init__(self, max_slots: int = 10) -> None:
+        self.max_slots = max_slots
+        self.log: list[tuple[str, int, float, float]] = []
+        self.down: set[int] = set()
+
+    def begin(self, slot: int, x: float, y: float) -> None:
+        assert slot in range(self.max_slots)
+        assert slot not in self.down
+        self.down.add(slot)
+        self.log.append(("begin", slot, x, y))
+
+    def update(self, slot: int, x: float, y: float) -> None:
+        assert slot in self.down
+        self.log.append(("update", slot, x, y))
+
+    def end(self, slot: int, x: float, y: float) -> None:
+        self.down.remove(slot)
+        self.log.append(("end", slot, x, y))
+
+    def cancel(self, slot: int, x: float, y: float) -> None:
+        self.down.remove(slot)
+        self.log.append(("cancel", slot, x, y))
 
 
 class SyntheticConsole:
@@ -52,6 +85,7 @@ class SyntheticConsole:
         self.cursor_position = (0, 0)
         self.keyboard = SyntheticKeyboard()
         self.pointer = SyntheticPointer()
+        self.touch: SyntheticTouch | None = None
         self.input_backlog = 0
         self.changes: Observers[[ConsoleChange]] = Observers()
         self.resizable = True

@@ -1,4 +1,7 @@
-"""Real VNC viewers, each as a process of its own: TigerVNC under Xvfb, and vncdotool."""
+"""Real VNC viewers, each as a process of its own: TigerVNC under Xvfb, and vncdotool.
+
+Also the X display and the window that viewers of every protocol have there.
+"""
 
 import re
 import subprocess
@@ -19,7 +22,9 @@ class XServer:
     def __init__(self, directory: Path, size: str = "1280x1024") -> None:
         self.directory = directory
         log = directory / "xvfb.log"
+        # GLX brings visuals with red and blue the other way round, which rdesktop takes and does not heed
         command = ["Xvfb", "-displayfd", "1", "-screen", "0", f"{size}x24", "-nolisten", "tcp", "-noreset"]
+        command += ["-extension", "GLX"]
         self.process = Process(command, log)
         try:
             match = wait_until(
@@ -40,15 +45,63 @@ class XServer:
         self.process.stop()
 
 
-class TigerVnc:
-    """TigerVNC's viewer in a window of its own; `server` is "HOST::PORT"."""
+class XWindow:
+    """A viewer's window that shows the picture and nothing else: no frame, no bars."""
+
+    def __init__(self, x_server: XServer, window: str) -> None:
+        self._x = x_server
+        self.window = window
+        self._picture = x_server.directory / f"window{window}.ppm"
+
+    @property
+    def title(self) -> str:
+        return self._x.run("xdotool", "getwindowname", self.window).strip()
+
+    def picture(self) -> NDArray[np.uint32]:
+        """What it shows; nothing may lie over it. Empty where there is no window any more."""
+        self._picture.unlink(missing_ok=True)
+        self._x.run("import", "-silent", "-window", self.window, f"ppm:{self._picture}")
+        if not self._picture.exists():
+            return np.zeros((0, 0), np.uint32)
+        return read_picture(self._picture)
+
+    def shows(self, expected: NDArray[np.uint32]) -> bool:
+        return bool(np.array_equal(self.picture(), expected))
+
+    def type(self, key: str) -> None:
+        """Presses and releases a key by its X name."""
+        self._x.run("xdotool", "windowraise", self.window, "windowfocus", "--sync", self.window, "key", key)
+
+    def point_at(self, x: int, y: int) -> None:
+        """Moves the pointer to a pixel of the picture."""
+        self._x.run(
+            "xdotool", "windowraise", self.window, "mousemove", "--window", self.window, str(x), str(y)
+        )
+
+    def click(self, x: int, y: int, button: int = 1) -> None:
+        """Clicks at a pixel of the picture. `button`: X's number (1 left, 2 middle, 3 right, 4, 5 wheel)."""
+        self.point_at(x, y)
+        self._x.run("xdotool", "click", str(button))
+
+    def move(self, x: int, y: int) -> None:
+        """Puts the window's top left corner at a place of the screen."""
+        self._x.run("xdotool", "windowmove", "--sync", self.window, str(x), str(y))
+
+    def resize(self, width: int, height: int) -> None:
+        """Asks for another size of the window, as somebody does who drags its edge."""
+        self._x.run("xdotool", "windowsize", self.window, str(width), str(height))
+
+
+class TigerVnc(XWindow):
+    """TigerVNC's viewer in a window of its own; `server` is "HOST::PORT".
+
+    Its title begins with the desktop's name.
+    """
 
     def __init__(
         self, x_server: XServer, server: str, *, encoding: str = "Tight", options: Sequence[str] = ()
     ) -> None:
-        self._x = x_server
         number = len(list(x_server.directory.glob("viewer*.log")))
-        self._picture = x_server.directory / f"viewer{number}.ppm"
         command = [
             *(
                 "xtigervncviewer",
@@ -63,50 +116,25 @@ class TigerVnc:
         home = x_server.directory / f"home{number}"
         home.mkdir()
         environment = {"DISPLAY": x_server.display, "HOME": str(home), "XAUTHORITY": "/dev/null"}
-        before = set(self._windows())
+        before = set(_tiger_windows(x_server))
         self.process = Process(command, x_server.directory / f"viewer{number}.log", environment)
+
+        def new_window() -> str:
+            assert self.process.is_running, self.process.output
+            return next((window for window in _tiger_windows(x_server) if window not in before), "")
+
         try:
-            self.window = wait_until(lambda: self._new_window(before), "the viewer opens its window")
+            super().__init__(x_server, wait_until(new_window, "the viewer opens its window"))
         except BaseException:
             self.process.kill()
             raise
 
-    def _windows(self) -> list[str]:
-        return self._x.run("xdotool", "search", "--onlyvisible", "--name", "TigerVNC").split()
-
-    def _new_window(self, before: set[str]) -> str:
-        assert self.process.is_running, self.process.output
-        return next((window for window in self._windows() if window not in before), "")
-
-    @property
-    def title(self) -> str:
-        """The window's title; it begins with the desktop's name."""
-        return self._x.run("xdotool", "getwindowname", self.window).strip()
-
-    def picture(self) -> NDArray[np.uint32]:
-        """What its window shows; nothing may lie over it."""
-        self._picture.unlink(missing_ok=True)
-        self._x.run("import", "-silent", "-window", self.window, f"ppm:{self._picture}")
-        if not self._picture.exists():
-            return np.zeros((0, 0), np.uint32)
-        return read_picture(self._picture)
-
-    def shows(self, expected: NDArray[np.uint32]) -> bool:
-        return bool(np.array_equal(self.picture(), expected))
-
-    def type(self, key: str) -> None:
-        """Presses and releases a key by its X name."""
-        self._x.run("xdotool", "windowraise", self.window, "windowfocus", "--sync", self.window, "key", key)
-
-    def click(self, x: int, y: int) -> None:
-        """Clicks the left button at a pixel of the picture."""
-        self._x.run(
-            "xdotool", "windowraise", self.window, "mousemove", "--window", self.window, str(x), str(y)
-        )
-        self._x.run("xdotool", "click", "1")
-
     def close(self) -> None:
         self.process.stop()
+
+
+def _tiger_windows(x_server: XServer) -> list[str]:
+    return x_server.run("xdotool", "search", "--onlyvisible", "--name", "TigerVNC").split()
 
 
 VNCDOTOOL = "from vncdotool.command import vncdo; vncdo()"

@@ -188,17 +188,39 @@ def test_the_hook_does_not_take_a_session_bus_for_its_own(options_of: Callable[.
     assert options_of("hook", DBUS_SESSION_BUS_ADDRESS="unix:path=/s").dbus_address is None
 
 
-@pytest.mark.parametrize(("line", "next_port"), [([], True), (["--vnc", "127.0.0.1:5900"], False)])
+@pytest.mark.parametrize(
+    ("line", "next_port", "next_rdp_port"),
+    [
+        ([], True, True),
+        (["--vnc", "127.0.0.1:5900"], False, True),
+        (["--rdp", "127.0.0.1:3389"], True, False),
+    ],
+)
 def test_the_demo_goes_to_the_next_port_unless_one_was_asked_for(
-    options_of: Callable[..., Any], line: list[str], next_port: bool
+    options_of: Callable[..., Any], line: list[str], next_port: bool, next_rdp_port: bool
 ) -> None:
     options = options_of("demo", "--memory", "2G", *line)
     assert isinstance(options, DemoOptions)
-    assert (options.vnc, options.memory, options.next_port) == (
-        (TcpAddress("127.0.0.1", 5900),),
-        2048,
-        next_port,
-    )
+    assert options.vnc == (TcpAddress("127.0.0.1", 5900),)
+    assert options.rdp == (TcpAddress("127.0.0.1", 3389),)
+    assert options.memory == 2048
+    assert (options.next_port, options.next_rdp_port) == (next_port, next_rdp_port)
+
+
+@pytest.mark.parametrize("command", ["serve", "hook"])
+def test_rdp_is_served_only_where_somebody_asks_for_it(options_of: Callable[..., Any], command: str) -> None:
+    where = ["--qmp", "qmp.sock"] if command == "serve" else []
+    assert options_of(command, *where).rdp == ()
+    asked = options_of(command, *where, "--rdp", "127.0.0.1:3389", "--rdp", "unix:/run/vm/rdp")
+    assert [str(address) for address in asked.rdp] == ["127.0.0.1:3389", "unix:/run/vm/rdp"]
+    assert options_of(command, *where, "--rdp", "none").rdp == ()
+
+
+def test_rdp_reaches_no_further_than_its_password(options_of: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError, match="--rdp :3389 can be reached from outside"):
+        options_of("serve", "--qmp", "qmp.sock", "--rdp", ":3389")
+    with pytest.raises(UsageError, match="--rdp-security nla proves a password"):
+        options_of("serve", "--qmp", "qmp.sock", "--rdp", "127.0.0.1:3389", "--rdp-security", "nla")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from sidecar.encode.encoders import encode
 from sidecar.encode.form import ZLIB_HEADER, Encoding, Form
 from sidecar.encode.pixel_form import SWAPPED
 from sidecar.screen.rectangle import Rectangle
+from sidecar.vnc.messages import segment_header
 
 MARK = b"\x00\x00\xff\xff"
 
@@ -70,7 +71,7 @@ def test_segments_in_any_order_are_one_zlib_stream_after_one_header(encoding, ma
     inflater = zlib.decompressobj()
     for number, pixels in enumerate(many):
         segment = encoded(pixels, Form.of(encoding))
-        head = segment.head(opens_stream=number == 0)
+        head = segment_header(segment, opens_stream=number == 0)
         height, width = pixels.shape
         assert head[:12] == b"\0\0\0\0" + bytes((0, width, 0, height, 0, 0, 0, encoding))
         body = head[16:] + segment.body

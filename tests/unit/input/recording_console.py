@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sidecar.guest import Button, ConsoleChange, GuestState, Led
+from sidecar.guest import Button, ConsoleChange, GuestState, Led, Touch
 from sidecar.input.session_input import SessionInput
 from sidecar.observers import Observers
 from sidecar.screen.cursor import Cursor
@@ -73,6 +73,7 @@ class RecordingConsole:
     cursor_visible = True
     cursor_position = (0, 0)
     input_backlog = 0
+    touch: Touch | None = None
 
     def __init__(self, index: int = 0) -> None:
         self.index = index

@@ -79,6 +79,7 @@ def test_the_document_has_the_agreed_shape() -> None:
                 "bytes_received": 0,
                 "frames": 0,
                 "encoding": "",
+                "round_trip_ms": None,
             },
             {
                 "id": "r2",
@@ -97,6 +98,7 @@ def test_the_document_has_the_agreed_shape() -> None:
                 "bytes_received": 0,
                 "frames": 0,
                 "encoding": "",
+                "round_trip_ms": None,
             },
         ],
         "vm": {

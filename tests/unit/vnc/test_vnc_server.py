@@ -15,14 +15,16 @@ from support.rfb_session import SECURITY_VENCRYPT, Refused
 from support.rfb_wire import ALL_PSEUDO, BGRX, Encoding, Update, jpeg_quality
 from support.synthetic_guest import SyntheticGuest
 
+from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.encode.store import SegmentStore
 from sidecar.guest import Led
 from sidecar.input.layout import Layout
 from sidecar.input.seat import Seats
 from sidecar.screen.cursor import Cursor
 from sidecar.session.registry import Policy, Registry, SharePolicy
+from sidecar.transport.server import CannotListen
 from sidecar.vnc.access import Access
-from sidecar.vnc.server import CannotListen, VncServer
+from sidecar.vnc.server import VncServer
 
 EXACT_ENCODINGS = (Encoding.RAW, Encoding.HEXTILE, Encoding.ZLIB, Encoding.ZRLE, Encoding.TIGHT)
 
@@ -52,8 +54,9 @@ async def house(policy: Policy | None = None, **options: Any) -> AsyncIterator[H
         store = SegmentStore(pool)
         seats = Seats(guest)
         layout = Layout("us")
-        async with VncServer(guest, registry, store, seats, layout=layout, **options) as server:
-            yield House(guest, registry, store, server, await server.listen_tcp("127.0.0.1", 0))
+        with contextlib.closing(Broadcasts(store)) as broadcasts:
+            async with VncServer(guest, registry, broadcasts, seats, layout=layout, **options) as server:
+                yield House(guest, registry, store, server, await server.listen_tcp("127.0.0.1", 0))
     assert registry.count() == 0
     assert registry.waiting == 0
 

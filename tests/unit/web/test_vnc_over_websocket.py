@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from support.synthetic_guest import SyntheticConsole, SyntheticGuest
 
+from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.encode.store import SegmentStore
 from sidecar.input.layout import Layout
 from sidecar.input.qnum import Qnum
@@ -34,10 +35,12 @@ async def url(registry: Registry, console: SyntheticConsole) -> AsyncIterator[st
     guest = SyntheticGuest(console)
     seats = Seats(guest)
     with ThreadPoolExecutor(1) as pool:
-        async with VncServer(guest, registry, SegmentStore(pool), seats, layout=Layout("us")) as vnc:
+        broadcasts = Broadcasts(SegmentStore(pool))
+        async with VncServer(guest, registry, broadcasts, seats, layout=Layout("us")) as vnc:
             web = await start_web([("127.0.0.1", 0)], lambda: vnc.protocol("websocket"))
             yield f"ws://127.0.0.1:{web.ports[0]}/websockify"
             await web.close()
+    broadcasts.close()
     registry.close()
     seats.close()
 

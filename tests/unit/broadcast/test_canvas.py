@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from sidecar.broadcast.canvas import Canvas
 from sidecar.screen.rectangle import Rectangle
 from sidecar.screen.surface import Surface
-from sidecar.vnc.canvas import Canvas
 
 
 def test_at_first_every_tile_is_missing() -> None:

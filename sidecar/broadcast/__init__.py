@@ -1,0 +1,1 @@
+"""One console's picture, sent to all who watch it over whatever protocol."""

@@ -1,0 +1,68 @@
+"""What a broadcast knows of one who watches."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
+
+from sidecar.broadcast.canvas import Canvas
+from sidecar.encode.form import Form, Segment
+from sidecar.screen.rectangle import Rectangle
+from sidecar.screen.surface import Frame
+from sidecar.session.session import Session
+
+
+class Update:
+    """What changed, encoded: the same object for all who get the same."""
+
+    __slots__ = ("_assembled", "segments")
+
+    def __init__(self, segments: list[Segment]) -> None:
+        self.segments = segments
+        self._assembled: dict[Hashable, bytes] = {}
+
+    def assembled(self, variant: Hashable, assemble: Callable[[], bytes]) -> bytes:
+        """The message of these segments as `assemble` makes it, made once for each `variant`."""
+        message = self._assembled.get(variant)
+        if message is None:
+            message = self._assembled[variant] = assemble()
+        return message
+
+
+class Receiver(ABC):
+    """The picture side of one connection: what its client shows, and whether it may be sent more.
+
+    `exact`: the form of what must be shown as it is. `lossy`: the form of what moves, None where the client
+    allows no losses. `job`: an update is being encoded for it; the broadcast sets and clears it. `fail` is
+    called when its picture cannot be made, `adopt_frame` when the screen has another size.
+    """
+
+    __slots__ = ("adopt_frame", "canvas", "exact", "fail", "job", "lossy", "session")
+
+    def __init__(
+        self, session: Session, frame: Frame, exact: Form, *, fail: Callable[[BaseException], None]
+    ) -> None:
+        self.canvas = Canvas(frame)
+        self.exact = exact
+        self.lossy: Form | None = None
+        self.job = False
+        self.session = session
+        """The record in which updates are counted."""
+        self.fail = fail
+        self.adopt_frame: Callable[[Frame], None] = self._keep_size
+
+    def _keep_size(self, frame: Frame) -> None:
+        """What is done about another size until somebody puts a better answer into `adopt_frame`."""
+        self.canvas.adopt(frame, resize=False)
+
+    @property
+    @abstractmethod
+    def area(self) -> Rectangle | None:
+        """What the client wants to be told of now, if anything."""
+
+    @property
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether it wants an update and has room for one."""
+
+    @abstractmethod
+    def update(self, update: Update, now: float) -> None:
+        """Sends what changed. `now`: seconds, never going back."""

@@ -1,0 +1,1 @@
+"""RDP: a protocol core without I/O, then a thin asyncio server."""

@@ -1,0 +1,164 @@
+"""One RDP connection over a transport: asks the server who may come in, and opens a desktop for them."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sidecar.access.certificate import CertificateUnusable, ServerCertificate
+from sidecar.log import get_logger
+from sidecar.rdp.connection import ServerConnection
+from sidecar.rdp.desktop import Desktop
+from sidecar.rdp.error_info import ErrorInfo, error_info_of
+from sidecar.rdp.errors import Reason, RemoteError
+from sidecar.rdp.events import Activated, Disconnected, Event, Login, RoundTripMeasured, StartTls
+from sidecar.rdp.handshake import Stage
+from sidecar.rdp.round_trips import RoundTrips
+from sidecar.session.session import Transport
+from sidecar.session.state import EndReason, SessionRefused
+from sidecar.transport.connection import Connection, PeerFault, presentable
+
+if TYPE_CHECKING:
+    from sidecar.rdp.server import RdpServer
+
+log = get_logger(__name__)
+
+
+class Viewer(Connection):
+    """The driver of one connection; one is made for each by the server's protocol factory."""
+
+    session_protocol = "rdp"
+    fault = RemoteError
+
+    def __init__(self, server: "RdpServer", kind: Transport) -> None:
+        super().__init__(server, kind)
+        self._server = server
+        self._connection = ServerConnection(server.access.security)
+        self._certificate: ServerCertificate | None = None
+        self._nla = False
+        self._login: Login | None = None
+        self._auth = "none"
+        self._size = (0, 0)
+        """Of the desktop that the client was let in to."""
+        self._refusal = EndReason.CLOSED
+        """Why the connection ends when the protocol has ended it."""
+        self._round_trips: RoundTrips | None = None
+        self.desktop: Desktop | None = None
+        """What the client sees, once it is initialized."""
+
+    def _opened(self) -> None:
+        """The client speaks first."""
+
+    def _receive(self, data: bytes) -> Iterator[Event]:
+        return self._connection.receive(data)
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case StartTls(nla):
+                self._secure(nla)
+            case Login():
+                self._judge(event)
+            case Activated():
+                self._activate(event)
+            case Disconnected():
+                self.end(EndReason.CLOSED)
+            case RoundTripMeasured(sequence) if self._round_trips is not None:
+                self._round_trips.answered(sequence)
+            case _ if self.desktop is not None:
+                self.desktop.handle(event)
+
+    def _received(self) -> None:
+        self._flush()
+        if self._connection.stage is Stage.CLOSED:
+            self.end(self._refusal)
+
+    def _say_goodbye(self, reason: EndReason) -> None:
+        self._connection.disconnect(error_info_of(reason))
+        self._flush()
+
+    def _flush(self) -> None:
+        parts = self._connection.outgoing()
+        if parts:
+            self._write_all(parts)
+
+    def _fail(self, error: PeerFault) -> None:
+        if error.reason is Reason.LOGIN_FAILED:
+            self._flush()
+            log.warning("login failed", session=self._session.id, address=self._session.address)
+            self.end(EndReason.LOGIN_FAILED)
+        else:
+            super()._fail(error)
+
+    def _finish(self, reason: EndReason) -> None:
+        if self._round_trips is not None:
+            self._round_trips.close()
+        super()._finish(reason)
+
+    def _secure(self, nla: bool) -> None:
+        try:
+            self._certificate = self._server.access.certificate()
+        except CertificateUnusable as error:
+            self._no_certificate(error)
+            return
+        self._nla = nla
+        self._start_tls(self._certificate.context)
+
+    def _tls_started(self) -> None:
+        authenticator = None
+        if self._nla and self._certificate is not None:
+            try:
+                authenticator = self._server.access.authenticator(self._certificate)
+            except CertificateUnusable as error:
+                self._no_certificate(error)
+                return
+        self._connection.tls_started(authenticator)
+
+    def _judge(self, login: Login) -> None:
+        """Lets the client in if its password is right and there is room."""
+        server, session = self._server, self._session
+        identity = login.identity
+        session.user = presentable(identity.user if identity is not None else login.user)
+        if not server.access.admits(login.user, login.password, identity):
+            log.warning("login failed", session=session.id, address=session.address)
+            self._refuse(EndReason.LOGIN_FAILED)
+        elif (reason := server.registry.would_refuse()) is not None:
+            log.info("login refused", session=session.id, cause=reason.code)
+            self._refuse(reason)
+        else:
+            if server.access.passwords.asked:
+                self._auth = "nla" if identity is not None else "password"
+            self._login = login
+            self._size = server.size_for(login.client)
+            self._connection.accept(
+                *self._size,
+                login.client.colour_depth,
+                relative_mouse=server.has_relative_mouse(login.client),
+            )
+
+    def _refuse(self, reason: EndReason) -> None:
+        self._refusal = reason
+        self._connection.refuse(error_info_of(reason) or ErrorInfo.SERVER_DENIED_CONNECTION)
+
+    def _activate(self, event: Activated) -> None:
+        if self.desktop is not None:
+            self.desktop.activated(event.capabilities)
+            return
+        if self._login is None:
+            return
+        try:
+            self._server.registry.initialize(self._session, user=self._session.user, auth=self._auth)
+        except SessionRefused as refusal:
+            log.info("session refused", session=self._session.id, cause=refusal.reason.code)
+            self.end(refusal.reason)
+            return
+        self._initialized()
+        self.desktop = self._server.open_desktop(
+            self._session,
+            self._connection,
+            self._login.client,
+            event.capabilities,
+            self._size,
+            flush=self._flush,
+            queued=self._transport.get_write_buffer_size,
+            fail=lambda error: self.end(EndReason.SERVER_ERROR),
+        )
+        self._desk = self.desktop
+        self._round_trips = RoundTrips(self._connection, self._session, self._flush)
