@@ -1,13 +1,10 @@
-"""The parts put together: a guest, the frontends, the admin socket, the hook; and how all of it ends."""
+"""The parts put together: a guest, the frontends, the admin socket; and how all of it ends."""
 
 import asyncio
 import gc
-import os
-import pwd
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -16,7 +13,7 @@ from sidecar.access.certificate import server_context
 from sidecar.access.password import Passwords
 from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.config.address import ListenAddress, TcpAddress, UnixAddress
-from sidecar.config.options import DaemonOptions, HookOptions, ServeOptions
+from sidecar.config.options import DaemonOptions, ServeOptions
 from sidecar.config.password import read_password
 from sidecar.config.run_directory import ADMIN_SOCKET, SELF_SIGNED, prepare_run_directory
 from sidecar.control.admin import AdminServer
@@ -27,8 +24,8 @@ from sidecar.guest import Guest
 from sidecar.input.layout import Layout
 from sidecar.input.seat import Seats
 from sidecar.log import get_logger
+from sidecar.problems import Problems
 from sidecar.qemu.attach import Attach, BusAttach, FdAttach, QmpAttach
-from sidecar.qemu.bus import PrivateBus
 from sidecar.qemu.guest import QemuGuest
 from sidecar.session.feed import StatusFeed
 from sidecar.session.registry import Policy, Registry, SharePolicy
@@ -57,8 +54,13 @@ class Daemon:
 
 
 @asynccontextmanager
-async def frontends(options: DaemonOptions, guest: Guest) -> AsyncIterator[Daemon]:
-    """Serves `guest` as `options` say while it is entered. Raises SidecarError when it cannot."""
+async def frontends(
+    options: DaemonOptions, guest: Guest, problems: Problems | None = None
+) -> AsyncIterator[Daemon]:
+    """Serves `guest` as `options` say while it is entered, and tells of `problems` in its status.
+
+    Raises SidecarError when it cannot.
+    """
     prepare_run_directory(options.run_dir)
     sys.setswitchinterval(SWITCH_INTERVAL)
     if options.tls_dir is not None:
@@ -73,7 +75,7 @@ async def frontends(options: DaemonOptions, guest: Guest) -> AsyncIterator[Daemo
         )
     )
     seats = Seats(guest)
-    feed = StatusFeed(registry, guest)
+    feed = StatusFeed(registry, guest, problems=problems)
     addresses: list[str] = []
     with ThreadPoolExecutor(ENCODERS, "encoder") as pool:
         broadcasts = Broadcasts(SegmentStore(pool))
@@ -142,92 +144,6 @@ async def serve(options: ServeOptions) -> None:
             work.add_done_callback(lambda _: ended.set())
             await ended.wait()
             log.info("ending")
-
-
-async def hook(options: HookOptions) -> None:
-    """`vdi-sidecar hook`: the bus, the frontends and the hook socket; ends as KubeVirt wants it."""
-    # gRPC is for this command alone: 17 MB
-    from sidecar.domain.bus import BUS_SOCKET, bus_address
-    from sidecar.domain.command import define_domain
-    from sidecar.hook.server import SOCKET_NAME, HookServer
-    from sidecar.hook.termination import Termination, pod_grace_period, time_to_go
-
-    address = bus_address(os.environ, options.dbus_address)
-    socket = options.hook_dir.absolute() / BUS_SOCKET
-    termination = Termination(grace=options.grace)
-
-    async def define(domain: bytes, vmi: bytes) -> bytes:
-        grace = pod_grace_period(vmi)
-        if grace is not None and options.grace_follows_vmi:
-            termination.grace = grace
-        # short, but not so short that viewers need not notice
-        return await asyncio.to_thread(
-            define_domain,
-            vmi,
-            domain,
-            dbus_address=address,
-            graphics=options.graphics,
-            screen=options.screen,
-            audio=options.audio,
-            input=options.input,
-        )
-
-    async with (
-        # first in, last out: a signal that comes while all this starts or ends leaves nothing behind either
-        _signals_heard(termination.sigterm, termination.interrupted),
-        PrivateBus(socket.parent, socket, allow_uid=_qemu_uid()) as bus,
-        attached(BusAttach(bus.address), touch_screen=options.touch_screen) as (guest, _),
-        frontends(options, guest) as daemon,
-        HookServer(
-            options.hook_dir.absolute() / SOCKET_NAME, define_domain=define, status=daemon.feed
-        ) as server,
-    ):
-        guest.lifecycle.subscribe(termination.guest_changed)
-        termination.guest_changed(guest.state)
-
-        async def await_shutdown() -> None:
-            await server.shutdown_requested.wait()
-            termination.shutdown_answered()
-
-        shutdown = asyncio.create_task(await_shutdown())
-        try:
-            reason = await time_to_go(termination)
-        finally:
-            shutdown.cancel()
-        log.info("ending", cause=reason.value)
-
-
-QEMU_UID = 107
-"""The user that QEMU runs as in KubeVirt, where the sidecar itself may be root (facts: kubevirt 4)."""
-
-
-def _qemu_uid() -> int | None:
-    """The user whom the bus lets in besides our own."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        pwd.getpwuid(QEMU_UID)
-    except KeyError:
-        # dbus-daemon knows nobody else; outside KubeVirt QEMU may well be root's, too
-        log.warning(
-            "only root can reach the bus", cause=f"/etc/passwd has no user {QEMU_UID}, KubeVirt's QEMU"
-        )
-        return None
-    return QEMU_UID
-
-
-@asynccontextmanager
-async def _signals_heard(
-    sigterm: Callable[[float], None], interrupted: Callable[[], None]
-) -> AsyncIterator[None]:
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, lambda: sigterm(time.monotonic()))
-    loop.add_signal_handler(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
-        loop.remove_signal_handler(signal.SIGINT)
 
 
 @contextmanager

@@ -14,3 +14,7 @@ class UsageError(SidecarError):
     """The options contradict each other or name something that cannot be."""
 
     exit_code = 2
+
+
+class NotReady(SidecarError):
+    """What was asked for cannot be done as things stand; once they are mended, it may be asked again."""

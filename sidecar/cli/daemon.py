@@ -90,7 +90,42 @@ Example, as KubeVirt runs it:
 Every setting can also stand in the file of --config and in the environment
 (VDI_SIDECAR_GRAPHICS=keep-vnc).""",
 )
-@setting("--hook-dir", section="KubeVirt", type=FILE, metavar="DIR", help="Where the hook socket is put.")
+@setting(
+    "--hook-dir",
+    section="KubeVirt",
+    type=FILE,
+    metavar="DIR",
+    help="Where the hook socket is put. `none`: no hook socket, the plugin API alone.",
+)
+@setting(
+    "--plugin-socket",
+    section="KubeVirt",
+    type=FILE,
+    metavar="PATH",
+    help="Answer KubeVirt's plugin API too, on this socket below /var/run/kubevirt-plugin.",
+)
+@setting(
+    "--bus-dir",
+    section="KubeVirt",
+    type=FILE,
+    metavar="DIR",
+    show_default="dbus beside the hook socket",
+    help="Where the bus's socket is put: a directory that QEMU shares, such as a PVC's volumePath.",
+)
+@setting(
+    "--bus-dir-for-qemu",
+    section="KubeVirt",
+    type=FILE,
+    metavar="DIR",
+    help="The same directory as QEMU's container sees it, such as a PVC's sharedComputePath; by default "
+    "worked out from CONTAINER_NAME.",
+)
+@setting(
+    "--annotate-vmi",
+    section="KubeVirt",
+    is_flag=True,
+    help="Tell the number of sessions in annotations of the VMI; needs a service account that may patch it.",
+)
 @setting(
     "--grace",
     section="KubeVirt",
@@ -107,7 +142,7 @@ def hook(ctx: click.Context, /, **values: Any) -> None:
     options = HookOptions(grace_follows_vmi=not given(ctx, "grace"), **option_values(ctx, values))
 
     def entry() -> Coroutine[Any, Any, None]:
-        from sidecar.daemon import hook
+        from sidecar.pod import hook
 
         return hook(options)
 

@@ -135,6 +135,8 @@ def status(run_dir: Path, as_json: bool) -> None:
         click.echo(f"screen {console['index']}  {size} {_printable(console['label'])}".rstrip())
     for protocol, service in document["service"].items():
         click.echo(f"{protocol:8}  {service['sessions']} session{'' if service['sessions'] == 1 else 's'}")
+    for problem in document["health"]["problems"]:
+        click.echo(f"{problem['severity']:8}  {problem['code']}: {_printable(problem['message'])}")
 
 
 def _print_sessions(document: dict[str, Any]) -> None:

@@ -161,6 +161,13 @@ LISTEN_SETTINGS: tuple[Callable[[Any], Any], ...] = (
         "that they connect to. With a password any page may. Can be repeated.",
     ),
     setting(
+        "--metrics",
+        section="Listen",
+        type=TCP_ADDRESS,
+        metavar="HOST:PORT",
+        help="Serve metrics for Prometheus at /metrics, to everybody: they name nobody.",
+    ),
+    setting(
         "--tls-dir",
         section="Listen",
         type=FILE,
@@ -287,7 +294,10 @@ def option_values(ctx: click.Context, values: Mapping[str, Any]) -> dict[str, An
             made["password_file"] = None
         else:
             made["password_file"] = made["password_file"].absolute()
-    return {name: value for name, value in made.items() if value is not None}
+    chosen = {name: value for name, value in made.items() if value is not None}
+    if chosen.get("hook_dir") == Path("none"):
+        chosen["hook_dir"] = None
+    return chosen
 
 
 def _addresses(option: str, addresses: tuple[Any, ...]) -> tuple[Any, ...]:

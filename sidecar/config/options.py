@@ -44,6 +44,8 @@ class DaemonOptions:
     password_file: Path | None = None
     auth_timeout: float = 30.0
     """Seconds for a connection to authenticate."""
+    metrics: TcpAddress | None = None
+    """Where Prometheus may ask for the metrics; they name no users and no addresses."""
     tls_dir: Path | None = None
     """Holds tls.crt and tls.key, and ca.crt if there is one. None: RDP signs its own certificate."""
     allow_power: bool = False
@@ -98,10 +100,18 @@ class ServeOptions(DaemonOptions):
 class HookOptions(DaemonOptions):
     """Options of `hook`, beside KubeVirt's virt-launcher."""
 
-    hook_dir: Path = Path("/var/run/kubevirt-hooks")
-    """Where the hook socket and the bus's directory are put."""
+    hook_dir: Path | None = Path("/var/run/kubevirt-hooks")
+    """Where the hook socket is put; None: no hook socket, KubeVirt calls by its plugin API alone."""
+    plugin_socket: Path | None = None
+    """Where the socket of KubeVirt's plugin API is put; None: no such socket (facts: kubevirt 3)."""
+    bus_dir: Path | None = None
+    """Where the bus's socket is put; None: `dbus` beside the hook socket, or else beside the plugin's."""
+    bus_dir_for_qemu: Path | None = None
+    """The same directory as QEMU's container sees it; None: worked out (facts: kubevirt 4)."""
     dbus_address: str | None = None
-    """The address to write into the domain; None: worked out from CONTAINER_NAME (facts: kubevirt 4)."""
+    """The whole address to write into the domain, in place of one made from `bus_dir_for_qemu`."""
+    annotate_vmi: bool = False
+    """Whether the sessions are told in annotations of the VMI, by the pod's service account."""
     graphics: GraphicsName | None = None
     """How the domain gets its D-Bus display; None: the VMI's annotation decides, then `replace`."""
     screen: bool | None = None
@@ -121,6 +131,12 @@ class HookOptions(DaemonOptions):
             raise UsageError("--grace must be from nothing to a year")
         if self.dbus_address is not None:
             _check_bus_address(self.dbus_address)
+        if self.hook_dir is None and self.plugin_socket is None:
+            raise UsageError("--hook-dir none leaves nothing for KubeVirt to call: add --plugin-socket PATH")
+        if self.dbus_address is not None and self.bus_dir_for_qemu is not None:
+            raise UsageError(
+                "--dbus-address and --bus-dir-for-qemu say the same thing: leave one of them out"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import grpc
 
-from sidecar.errors import SidecarError
+from sidecar.errors import NotReady, SidecarError
 from sidecar.hook.answers import Context, fail, one_line, refuse
 from sidecar.hook.api import (
     callbacks_v1alpha1_pb2,
@@ -65,8 +65,9 @@ class DomainDefinition:
         self._one_at_a_time = asyncio.Lock()
 
     async def answer(self, domain: bytes, vmi: bytes, context: Context) -> bytes:
-        """The rewritten domain, or the end of the call: INVALID_ARGUMENT with the text of a SidecarError,
-        RESOURCE_EXHAUSTED when virt-launcher could not take the answer, INTERNAL for the rest.
+        """The rewritten domain, or the end of the call: FAILED_PRECONDITION with the text of a NotReady,
+        INVALID_ARGUMENT with that of another SidecarError, RESOURCE_EXHAUSTED when virt-launcher could not
+        take the answer, INTERNAL for the rest.
         """
         call = "OnDefineDomain"
         failure: Exception
@@ -83,6 +84,8 @@ class DomainDefinition:
                     await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, details, call=call)
                 log.info("domain defined", received=len(domain), answered=len(defined))
                 return defined
+        if isinstance(failure, NotReady):
+            await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, one_line(failure), call=call)
         if isinstance(failure, SidecarError):
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, one_line(failure), call=call)
         await fail(context, failure, call=call)

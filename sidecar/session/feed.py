@@ -7,13 +7,15 @@ from contextlib import suppress
 
 from sidecar.guest import Guest, GuestState
 from sidecar.observers import Observers
+from sidecar.problems import Problems
 from sidecar.session.registry import Registry
 from sidecar.session.status import Status, status_of, vm_status
 
 
 class StatusFeed:
-    """Turns the registry's and the guest's changes into status documents. Belongs to the main loop.
+    """Turns every change of the registry, the guest and the problems into status documents.
 
+    Belongs to the main loop. `problems`: those of the daemon; None: it has none of its own to tell.
     `interval`: seconds between two documents of one watcher, at least. `clock` and `sleep` are those of
     the loop, monotonic.
     """
@@ -23,6 +25,7 @@ class StatusFeed:
         registry: Registry,
         guest: Guest,
         *,
+        problems: Problems | None = None,
         interval: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -32,11 +35,16 @@ class StatusFeed:
         self.interval = interval
         self._clock = clock
         self._sleep = sleep
-        self._unsubscribe = guest.lifecycle.subscribe(self._lifecycle_changed)
+        self.problems = Problems() if problems is None else problems
+        self._unsubscribe = (
+            guest.lifecycle.subscribe(self._lifecycle_changed),
+            self.problems.changes.subscribe(registry.changed),
+        )
 
     def close(self) -> None:
-        """Stops to listen to the guest; watchers hear of sessions only from then on."""
-        self._unsubscribe()
+        """Stops to listen to the guest and the problems; watchers hear of sessions only from then on."""
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
 
     @property
     def changes(self) -> Observers[[]]:
@@ -45,7 +53,7 @@ class StatusFeed:
 
     def status(self) -> Status:
         """The document of this moment."""
-        return status_of(self.registry, vm_status(self.guest))
+        return status_of(self.registry, vm_status(self.guest), self.problems)
 
     async def watch(self, *, refresh: float | None = None) -> AsyncGenerator[Status, None]:
         """The status now, then after each change, merged; ends only by being closed or cancelled.

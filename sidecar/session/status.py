@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import TypedDict
 
 from sidecar.guest import Guest
+from sidecar.problems import Problems
 from sidecar.session.registry import Registry
 from sidecar.session.session import Session
 
@@ -61,6 +62,21 @@ class VmStatus(TypedDict):
     consoles: list[ConsoleStatus]
 
 
+class ProblemStatus(TypedDict):
+    """One `Problem`."""
+
+    code: str
+    severity: str
+    message: str
+
+
+class HealthStatus(TypedDict):
+    """How the daemon itself is; `state` is `ok` or the worst `Severity`."""
+
+    state: str
+    problems: list[ProblemStatus]
+
+
 class Status(TypedDict):
     """The whole document. `generation` rises with every change of state, not with the counters."""
 
@@ -68,9 +84,10 @@ class Status(TypedDict):
     service: ServiceStatus
     sessions: list[SessionStatus]
     vm: VmStatus
+    health: HealthStatus
 
 
-def status_of(registry: Registry, vm: VmStatus) -> Status:
+def status_of(registry: Registry, vm: VmStatus, problems: Problems) -> Status:
     """The document of this moment. Sessions that have not authenticated are listed, and not counted."""
     return Status(
         generation=registry.generation,
@@ -80,6 +97,13 @@ def status_of(registry: Registry, vm: VmStatus) -> Status:
         ),
         sessions=[session_status(session) for session in registry],
         vm=vm,
+        health=HealthStatus(
+            state=problems.health,
+            problems=[
+                ProblemStatus(code=each.code, severity=each.severity.value, message=each.message)
+                for each in problems
+            ],
+        ),
     )
 
 

@@ -39,7 +39,7 @@ CALLBACKS: dict[str, tuple[Any, Any]] = {
     "v1alpha3": (CallbacksV1alpha3Stub, callbacks_v1alpha3_pb2),
 }
 
-FOR_ANOTHER_QEMU = "import sidecar.daemon as d; d.QEMU_UID = {uid}; from sidecar.__main__ import main; main()"
+FOR_ANOTHER_QEMU = "import sidecar.pod as p; p.QEMU_UID = {uid}; from sidecar.__main__ import main; main()"
 
 
 class HookSidecar:

@@ -21,8 +21,8 @@ from support.rfb_client import RfbClient
 from support.rfb_wire import Encoding
 from support.waiting import wait_until
 
-from sidecar.daemon import QEMU_UID
 from sidecar.hook.api.session_status_pb2 import GetRequest
+from sidecar.pod import QEMU_UID
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 

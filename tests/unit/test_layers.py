@@ -5,12 +5,13 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "sidecar"
 
-SHARED = {"errors", "observers", "log", "guest"}
+SHARED = {"errors", "observers", "log", "guest", "problems"}
 FOUNDATION = {*SHARED, "screen", "encode", "session", "input"}
 MAY_IMPORT = {
     "errors": set(),
     "observers": set(),
     "log": set(),
+    "problems": {"log", "observers"},
     "screen": {"errors"},
     "guest": {"errors", "observers", "screen"},
     "encode": {"errors", "log", "screen"},
@@ -28,7 +29,9 @@ MAY_IMPORT = {
     "control": {*SHARED, "session"},
     "report": {*SHARED, "session"},
     "config": {"errors"},
+    "advice": {*SHARED, "domain"},
     "demo": None,
+    "pod": None,
     "daemon": None,
     "cli": None,
     "__main__": None,

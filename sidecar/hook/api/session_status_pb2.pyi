@@ -14,16 +14,18 @@ class WatchRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("generation", "service", "sessions", "vm")
+    __slots__ = ("generation", "service", "sessions", "vm", "health")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     VM_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
     generation: int
     service: Service
     sessions: _containers.RepeatedCompositeFieldContainer[Session]
     vm: VirtualMachine
-    def __init__(self, generation: _Optional[int] = ..., service: _Optional[_Union[Service, _Mapping]] = ..., sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ..., vm: _Optional[_Union[VirtualMachine, _Mapping]] = ...) -> None: ...
+    health: Health
+    def __init__(self, generation: _Optional[int] = ..., service: _Optional[_Union[Service, _Mapping]] = ..., sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ..., vm: _Optional[_Union[VirtualMachine, _Mapping]] = ..., health: _Optional[_Union[Health, _Mapping]] = ...) -> None: ...
 
 class Service(_message.Message):
     __slots__ = ("vnc", "rdp")
@@ -40,7 +42,7 @@ class ProtocolService(_message.Message):
     def __init__(self, sessions: _Optional[int] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("id", "protocol", "transport", "tls", "state", "address", "user", "auth", "view_only", "console", "connected", "initialized", "bytes_sent", "bytes_received", "frames", "encoding")
+    __slots__ = ("id", "protocol", "transport", "tls", "state", "address", "user", "auth", "view_only", "console", "connected", "initialized", "bytes_sent", "bytes_received", "frames", "encoding", "round_trip_ms")
     ID_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     TRANSPORT_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +59,7 @@ class Session(_message.Message):
     BYTES_RECEIVED_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     ENCODING_FIELD_NUMBER: _ClassVar[int]
+    ROUND_TRIP_MS_FIELD_NUMBER: _ClassVar[int]
     id: str
     protocol: str
     transport: str
@@ -73,7 +76,8 @@ class Session(_message.Message):
     bytes_received: int
     frames: int
     encoding: str
-    def __init__(self, id: _Optional[str] = ..., protocol: _Optional[str] = ..., transport: _Optional[str] = ..., tls: bool = ..., state: _Optional[str] = ..., address: _Optional[str] = ..., user: _Optional[str] = ..., auth: _Optional[str] = ..., view_only: bool = ..., console: _Optional[int] = ..., connected: _Optional[str] = ..., initialized: _Optional[str] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., frames: _Optional[int] = ..., encoding: _Optional[str] = ...) -> None: ...
+    round_trip_ms: float
+    def __init__(self, id: _Optional[str] = ..., protocol: _Optional[str] = ..., transport: _Optional[str] = ..., tls: bool = ..., state: _Optional[str] = ..., address: _Optional[str] = ..., user: _Optional[str] = ..., auth: _Optional[str] = ..., view_only: bool = ..., console: _Optional[int] = ..., connected: _Optional[str] = ..., initialized: _Optional[str] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., frames: _Optional[int] = ..., encoding: _Optional[str] = ..., round_trip_ms: _Optional[float] = ...) -> None: ...
 
 class VirtualMachine(_message.Message):
     __slots__ = ("name", "uuid", "state", "consoles")
@@ -98,3 +102,21 @@ class Console(_message.Message):
     width: int
     height: int
     def __init__(self, index: _Optional[int] = ..., label: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
+
+class Health(_message.Message):
+    __slots__ = ("state", "problems")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    problems: _containers.RepeatedCompositeFieldContainer[Problem]
+    def __init__(self, state: _Optional[str] = ..., problems: _Optional[_Iterable[_Union[Problem, _Mapping]]] = ...) -> None: ...
+
+class Problem(_message.Message):
+    __slots__ = ("code", "severity", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    severity: str
+    message: str
+    def __init__(self, code: _Optional[str] = ..., severity: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...

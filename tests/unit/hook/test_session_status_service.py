@@ -40,6 +40,7 @@ DOCUMENT = {
             "bytes_received": 99,
             "frames": 3,
             "encoding": "ZRLE",
+            "round_trip_ms": 12.5,
         },
         {
             "id": "v8",
@@ -58,6 +59,7 @@ DOCUMENT = {
             "bytes_received": 12,
             "frames": 0,
             "encoding": "",
+            "round_trip_ms": None,
         },
     ],
     "vm": {
@@ -65,6 +67,10 @@ DOCUMENT = {
         "name": "fedora",
         "uuid": "5a9fc181-957e-5c32-9e5a-2de5e9673531",
         "consoles": [{"index": 0, "label": "VGA", "width": 1280, "height": 800}],
+    },
+    "health": {
+        "state": "degraded",
+        "problems": [{"code": "BusEnded", "severity": "degraded", "message": "start the machine again"}],
     },
 }
 
@@ -118,6 +124,7 @@ def test_the_message_says_everything_that_the_document_says() -> None:
         for counter in ("bytes_sent", "bytes_received", "frames"):
             session[counter] = int(session[counter])
         session["initialized"] = session["initialized"] or None
+        session["round_trip_ms"] = session["round_trip_ms"] or None
     told["generation"] = int(told["generation"])
     assert told == DOCUMENT
 

@@ -107,6 +107,7 @@ def test_the_document_has_the_agreed_shape() -> None:
             "uuid": "u",
             "consoles": [{"index": 0, "label": "VGA", "width": 1024, "height": 768}],
         },
+        "health": {"state": "ok", "problems": []},
     }
 
 

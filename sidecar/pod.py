@@ -1,0 +1,108 @@
+"""`vdi-sidecar hook`: the daemon in the pod of a virtual machine, and what it does there for KubeVirt."""
+
+import asyncio
+import os
+import pwd
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from sidecar.config.options import HookOptions
+from sidecar.daemon import attached, frontends
+from sidecar.errors import UsageError
+from sidecar.log import get_logger
+from sidecar.problems import Problems
+from sidecar.qemu.attach import BusAttach
+from sidecar.qemu.bus import PrivateBus
+
+log = get_logger(__name__)
+
+
+async def hook(options: HookOptions) -> None:
+    """`vdi-sidecar hook`: the bus, the frontends and the hook socket; ends as KubeVirt wants it."""
+    # gRPC is for this command alone: 17 MB
+    from sidecar.domain.bus import BUS_SOCKET, bus_address
+    from sidecar.domain.command import define_domain
+    from sidecar.hook.server import SOCKET_NAME, HookServer
+    from sidecar.hook.termination import Termination, pod_grace_period, time_to_go
+
+    if options.hook_dir is None:
+        raise UsageError("--hook-dir none is not there yet")
+    problems = Problems()
+    address = bus_address(os.environ, options.dbus_address)
+    socket = options.hook_dir.absolute() / BUS_SOCKET
+    termination = Termination(grace=options.grace)
+
+    async def define(domain: bytes, vmi: bytes) -> bytes:
+        grace = pod_grace_period(vmi)
+        if grace is not None and options.grace_follows_vmi:
+            termination.grace = grace
+        # short, but not so short that viewers need not notice
+        return await asyncio.to_thread(
+            define_domain,
+            vmi,
+            domain,
+            dbus_address=address,
+            graphics=options.graphics,
+            screen=options.screen,
+            audio=options.audio,
+            input=options.input,
+        )
+
+    async with (
+        # first in, last out: a signal that comes while all this starts or ends leaves nothing behind either
+        _signals_heard(termination.sigterm, termination.interrupted),
+        PrivateBus(socket.parent, socket, allow_uid=_qemu_uid()) as bus,
+        attached(BusAttach(bus.address), touch_screen=options.touch_screen) as (guest, _),
+        frontends(options, guest, problems) as daemon,
+        HookServer(
+            options.hook_dir.absolute() / SOCKET_NAME, define_domain=define, status=daemon.feed
+        ) as server,
+    ):
+        guest.lifecycle.subscribe(termination.guest_changed)
+        termination.guest_changed(guest.state)
+
+        async def await_shutdown() -> None:
+            await server.shutdown_requested.wait()
+            termination.shutdown_answered()
+
+        shutdown = asyncio.create_task(await_shutdown())
+        try:
+            reason = await time_to_go(termination)
+        finally:
+            shutdown.cancel()
+        log.info("ending", cause=reason.value)
+
+
+QEMU_UID = 107
+"""The user that QEMU runs as in KubeVirt, where the sidecar itself may be root (facts: kubevirt 4)."""
+
+
+def _qemu_uid() -> int | None:
+    """The user whom the bus lets in besides our own."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        pwd.getpwuid(QEMU_UID)
+    except KeyError:
+        # dbus-daemon knows nobody else; outside KubeVirt QEMU may well be root's, too
+        log.warning(
+            "only root can reach the bus", cause=f"/etc/passwd has no user {QEMU_UID}, KubeVirt's QEMU"
+        )
+        return None
+    return QEMU_UID
+
+
+@asynccontextmanager
+async def _signals_heard(
+    sigterm: Callable[[float], None], interrupted: Callable[[], None]
+) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, lambda: sigterm(time.monotonic()))
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+        loop.remove_signal_handler(signal.SIGINT)
