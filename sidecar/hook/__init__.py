@@ -1,4 +1,4 @@
-"""The gRPC side of a KubeVirt sidecar: the hook callbacks and the session status service on one unix socket.
+"""The gRPC side of a KubeVirt sidecar: hook callbacks, plugin API and session status on its unix sockets.
 
 `sidecar.hook.server` loads gRPC, which costs some 15 MB: import it only where a hook socket is wanted.
 `sidecar.hook.termination` does not load it.

@@ -3,14 +3,9 @@
 Method names are those of the wire.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import Callable
 
-import grpc
-
-from sidecar.errors import NotReady, SidecarError
-from sidecar.hook.answers import Context, fail, one_line, refuse
+from sidecar.hook.answers import Context
 from sidecar.hook.api import (
     callbacks_v1alpha1_pb2,
     callbacks_v1alpha2_pb2,
@@ -21,24 +16,15 @@ from sidecar.hook.api.callbacks_v1alpha1_pb2_grpc import CallbacksServicer as Ca
 from sidecar.hook.api.callbacks_v1alpha2_pb2_grpc import CallbacksServicer as CallbacksV1alpha2Servicer
 from sidecar.hook.api.callbacks_v1alpha3_pb2_grpc import CallbacksServicer as CallbacksV1alpha3Servicer
 from sidecar.hook.api.info_pb2_grpc import InfoServicer
+from sidecar.hook.definition import DomainDefinition
 from sidecar.log import get_logger
 
 log = get_logger(__name__)
 
-DefineDomain: TypeAlias = Callable[[bytes, bytes], Awaitable[bytes]]
-"""Domain XML and VMI (JSON) in, domain XML out. Its SidecarError is told to virt-launcher."""
-
 VERSIONS = ("v1alpha1", "v1alpha2", "v1alpha3")
 HOOK_POINTS = ("OnDefineDomain", "Shutdown")
 """Never PreCloudInitIso: a VMI without cloud-init makes virt-launcher panic there (facts: kubevirt 1.4)."""
-
-MAX_ANSWER = 4 * 1024 * 1024
-"""Bytes; virt-launcher's gRPC client takes no longer message."""
-MAX_REQUEST = MAX_ANSWER + 2 * 1024 * 1024
-"""Bytes: the longest domain XML that an answer could carry, and the longest VMI that etcd keeps, 1.5 MiB."""
-
-_ANSWER_FRAMING = 16
-"""Bytes of tag and length around the domain XML, rounded up."""
+CALL = "OnDefineDomain"
 
 
 class InfoService(InfoServicer):
@@ -57,40 +43,6 @@ class InfoService(InfoServicer):
         return self._result
 
 
-class DomainDefinition:
-    """Calls `define_domain`, one call after another, and makes gRPC errors of its exceptions."""
-
-    def __init__(self, define_domain: DefineDomain) -> None:
-        self._define_domain = define_domain
-        self._one_at_a_time = asyncio.Lock()
-
-    async def answer(self, domain: bytes, vmi: bytes, context: Context) -> bytes:
-        """The rewritten domain, or the end of the call: FAILED_PRECONDITION with the text of a NotReady,
-        INVALID_ARGUMENT with that of another SidecarError, RESOURCE_EXHAUSTED when virt-launcher could not
-        take the answer, INTERNAL for the rest.
-        """
-        call = "OnDefineDomain"
-        failure: Exception
-        async with self._one_at_a_time:
-            try:
-                defined = await self._define_domain(domain, vmi)
-            except Exception as error:
-                failure = error
-            else:
-                if len(defined) > MAX_ANSWER - _ANSWER_FRAMING:
-                    details = (
-                        f"the domain XML is {len(defined)} bytes long now, virt-launcher takes {MAX_ANSWER}"
-                    )
-                    await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, details, call=call)
-                log.info("domain defined", received=len(domain), answered=len(defined))
-                return defined
-        if isinstance(failure, NotReady):
-            await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, one_line(failure), call=call)
-        if isinstance(failure, SidecarError):
-            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, one_line(failure), call=call)
-        await fail(context, failure, call=call)
-
-
 class CallbacksV1alpha1(CallbacksV1alpha1Servicer):
     """KubeVirt's first version: OnDefineDomain alone."""
 
@@ -101,7 +53,7 @@ class CallbacksV1alpha1(CallbacksV1alpha1Servicer):
         self, request: callbacks_v1alpha1_pb2.OnDefineDomainParams, context: Context
     ) -> callbacks_v1alpha1_pb2.OnDefineDomainResult:
         """Rewrites the domain."""
-        domain = await self._definition.answer(request.domainXML, request.vmi, context)
+        domain = await self._definition.answer(request.domainXML, request.vmi, context, call=CALL)
         return callbacks_v1alpha1_pb2.OnDefineDomainResult(domainXML=domain)
 
 
@@ -115,7 +67,7 @@ class CallbacksV1alpha2(CallbacksV1alpha2Servicer):
         self, request: callbacks_v1alpha2_pb2.OnDefineDomainParams, context: Context
     ) -> callbacks_v1alpha2_pb2.OnDefineDomainResult:
         """Rewrites the domain."""
-        domain = await self._definition.answer(request.domainXML, request.vmi, context)
+        domain = await self._definition.answer(request.domainXML, request.vmi, context, call=CALL)
         return callbacks_v1alpha2_pb2.OnDefineDomainResult(domainXML=domain)
 
     async def PreCloudInitIso(
@@ -138,7 +90,7 @@ class CallbacksV1alpha3(CallbacksV1alpha3Servicer):
         self, request: callbacks_v1alpha3_pb2.OnDefineDomainParams, context: Context
     ) -> callbacks_v1alpha3_pb2.OnDefineDomainResult:
         """Rewrites the domain."""
-        domain = await self._definition.answer(request.domainXML, request.vmi, context)
+        domain = await self._definition.answer(request.domainXML, request.vmi, context, call=CALL)
         return callbacks_v1alpha3_pb2.OnDefineDomainResult(domainXML=domain)
 
     async def PreCloudInitIso(

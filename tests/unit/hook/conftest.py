@@ -11,6 +11,13 @@ from hook_sides import Domains, MakeServer, Screens
 from sidecar.errors import SidecarError
 from sidecar.hook.server import HookServer
 
+AS_VIRT_LAUNCHER = (
+    # it names itself so; the message size is grpc-go's default
+    ("grpc.default_authority", "localhost"),
+    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+    ("grpc.max_send_message_length", -1),
+)
+
 
 @pytest.fixture
 def screens() -> Screens:
@@ -25,6 +32,11 @@ def domains() -> Domains:
 @pytest.fixture
 def socket_path(tmp_path: Path) -> Path:
     return tmp_path / "vdi-sidecar.sock"
+
+
+@pytest.fixture
+def plugin_path(tmp_path: Path) -> Path:
+    return tmp_path / "plugin" / "hook.sock"
 
 
 @pytest.fixture
@@ -44,13 +56,26 @@ async def server(make_server: MakeServer) -> AsyncIterator[HookServer]:
 
 @pytest.fixture
 async def channel(server: HookServer) -> AsyncIterator[grpc.aio.Channel]:
-    # virt-launcher names itself so; the message size is grpc-go's default
-    options = (
-        ("grpc.default_authority", "localhost"),
-        ("grpc.max_receive_message_length", 4 * 1024 * 1024),
-        ("grpc.max_send_message_length", -1),
-    )
-    async with grpc.aio.insecure_channel(f"unix:{server.socket}", options=options) as channel:
+    async with grpc.aio.insecure_channel(f"unix:{server.socket}", options=AS_VIRT_LAUNCHER) as channel:
+        yield channel
+
+
+@pytest.fixture
+async def both(make_server: MakeServer, plugin_path: Path) -> AsyncIterator[HookServer]:
+    """A server of both APIs."""
+    async with make_server(plugin_socket=plugin_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def plugin_channel(both: HookServer) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(f"unix:{both.plugin_socket}", options=AS_VIRT_LAUNCHER) as channel:
+        yield channel
+
+
+@pytest.fixture
+async def hook_channel(both: HookServer) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(f"unix:{both.socket}", options=AS_VIRT_LAUNCHER) as channel:
         yield channel
 
 

@@ -8,7 +8,7 @@ from hook_sides import Domains, MakeServer
 from sidecar.errors import SidecarError
 from sidecar.hook.api.callbacks_v1alpha3_pb2 import OnDefineDomainParams, ShutdownParams
 from sidecar.hook.api.callbacks_v1alpha3_pb2_grpc import CallbacksStub
-from sidecar.hook.callbacks import MAX_ANSWER, MAX_REQUEST
+from sidecar.hook.definition import MAX_ANSWER, MAX_REQUEST
 from sidecar.hook.server import HookServer
 from sidecar.log import LineFormatter
 
