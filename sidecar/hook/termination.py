@@ -3,6 +3,10 @@
 Two things ask it to. virt-launcher calls Shutdown after QEMU has exited, and waits for nothing but the
 answer. The kubelet sends SIGTERM to all containers of a deleted pod at once, while the guest is still
 shutting down: to let go then would cut off the people who watch it, and QEMU's bus.
+
+By the plugin API nobody calls Shutdown. A native sidecar gets SIGTERM when the pod's other containers have
+completed; an ordinary container gets none, and must leave by itself once QEMU has gone for good, or its pod
+never completes.
 """
 
 import asyncio
@@ -21,6 +25,8 @@ DEFAULT_GRACE = 60.0
 """Seconds between SIGTERM and SIGKILL: KubeVirt's default for a VM, 30, and the padding."""
 GRACE_PADDING = 30.0
 """Seconds that virt-controller adds to a VM's own grace period for its pod."""
+DEFAULT_LEAVE_AFTER = 30.0
+"""Seconds; time enough for virt-launcher to try a start that has failed again."""
 MAX_GRACE = 10 * 365 * 86400.0
 
 
@@ -31,29 +37,53 @@ class EndReason(Enum):
     INTERRUPTED = "interrupted"
     GUEST_GONE = "the pod is being deleted and the guest is gone"
     GRACE_OVER = "the pod is being deleted and its grace period is nearly over"
+    GUEST_LOST = "the guest has gone and has not come back"
 
 
 class Termination:
     """The decision. Belongs to the main loop.
 
     `grace`: seconds from SIGTERM to SIGKILL; may be changed until SIGTERM comes. `margin`: seconds before the
-    end of it that are kept for letting go of everything; at most half of `grace` is.
+    end of it that are kept for letting go of everything; at most half of `grace` is. `leave_after`: seconds
+    without the guest, once it was there, after which it is gone for good; None: somebody will say when to go.
+    `clock`: where `guest_changed` gets its time from, the same as that of the others.
     """
 
-    def __init__(self, *, grace: float = DEFAULT_GRACE, margin: float = 5.0) -> None:
+    def __init__(
+        self,
+        *,
+        grace: float = DEFAULT_GRACE,
+        margin: float = 5.0,
+        leave_after: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.grace = grace
         self.margin = margin
+        self.leave_after = leave_after
         self.changes: Observers[[]] = Observers()
         """Called when something was said that may change the decision."""
         self._attached = False
         self._answered = False
         self._interrupted = False
         self._deadline: float | None = None
+        self._clock = clock
+        self._given_up: float | None = None
+        """When the guest, which is gone, will not be waited for any more."""
 
     def guest_changed(self, state: GuestState) -> None:
         """The guest has come or gone."""
         self._attached = state is GuestState.ATTACHED
+        self._given_up = None
+        if state is GuestState.LOST and self.leave_after is not None:
+            self._given_up = self._clock() + self.leave_after
+            log.info("waiting for the guest to come back", leaves_after=self.leave_after)
         self.changes.notify()
+
+    def domain_wanted(self) -> None:
+        """A domain was asked for: virt-launcher starts a guest that was lost again, so the wait begins anew."""
+        if self._given_up is not None and self.leave_after is not None:
+            self._given_up = self._clock() + self.leave_after
+            self.changes.notify()
 
     def shutdown_answered(self) -> None:
         """virt-launcher has called Shutdown and has its answer."""
@@ -81,17 +111,20 @@ class Termination:
             return EndReason.SHUTDOWN_CALLED
         if self._interrupted:
             return EndReason.INTERRUPTED
-        if self._deadline is None:
-            return None
-        if not self._attached:
+        if self._deadline is not None and not self._attached:
             return EndReason.GUEST_GONE
-        return EndReason.GRACE_OVER if now >= self._deadline else None
+        if self._deadline is not None and now >= self._deadline:
+            return EndReason.GRACE_OVER
+        if self._given_up is not None and now >= self._given_up:
+            return EndReason.GUEST_LOST
+        return None
 
     def remaining(self, now: float) -> float | None:
         """Seconds after which `reason` can be another one with nothing said meanwhile, or None."""
-        if self._deadline is None or self.reason(now) is not None:
+        ends = [end for end in (self._deadline, self._given_up) if end is not None]
+        if not ends or self.reason(now) is not None:
             return None
-        return self._deadline - now
+        return min(ends) - now
 
 
 async def time_to_go(termination: Termination, *, clock: Callable[[], float] = time.monotonic) -> EndReason:

@@ -154,3 +154,92 @@ def test_who_interrupts_it_at_a_terminal_does_not_wait(termination: Termination,
     termination.guest_changed(state)
     termination.interrupted()
     assert termination.reason(0.0) is EndReason.INTERRUPTED
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def unattended(clock: Clock) -> Termination:
+    """Nobody will call Shutdown."""
+    return Termination(grace=60.0, margin=5.0, leave_after=30.0, clock=clock)
+
+
+def test_unattended_it_leaves_when_the_guest_has_not_come_back(unattended: Termination) -> None:
+    unattended.guest_changed(ATTACHED)
+    unattended.guest_changed(LOST)
+    assert unattended.reason(129.9) is None
+    assert unattended.remaining(110.0) == 20.0
+    assert unattended.reason(130.0) is EndReason.GUEST_LOST
+    assert unattended.remaining(130.0) is None
+
+
+def test_unattended_it_stays_as_long_as_it_takes_for_a_guest_to_come_first(unattended: Termination) -> None:
+    unattended.guest_changed(WAITING)
+    unattended.domain_wanted()
+    assert unattended.reason(1e9) is None
+    assert unattended.remaining(1e9) is None
+
+
+def test_unattended_it_stays_when_the_guest_is_back_in_time(unattended: Termination, clock: Clock) -> None:
+    unattended.guest_changed(ATTACHED)
+    unattended.guest_changed(LOST)
+    clock.now = 120.0
+    unattended.guest_changed(ATTACHED)
+    assert unattended.reason(1e9) is None
+    clock.now = 500.0
+    unattended.guest_changed(LOST)
+    assert unattended.remaining(500.0) == 30.0
+
+
+def test_unattended_a_new_start_of_the_machine_is_waited_for_as_long_again(
+    unattended: Termination, clock: Clock
+) -> None:
+    unattended.guest_changed(ATTACHED)
+    unattended.guest_changed(LOST)
+    clock.now = 125.0
+    unattended.domain_wanted()
+    assert unattended.remaining(130.0) == 25.0
+    assert unattended.reason(155.0) is EndReason.GUEST_LOST
+
+
+def test_unattended_sigterm_after_the_guest_was_lost_ends_it_at_once(unattended: Termination) -> None:
+    unattended.guest_changed(ATTACHED)
+    unattended.guest_changed(LOST)
+    unattended.sigterm(101.0)
+    assert unattended.reason(101.0) is EndReason.GUEST_GONE
+
+
+def test_unattended_sigterm_waits_for_an_attached_guest_as_ever(unattended: Termination) -> None:
+    unattended.guest_changed(ATTACHED)
+    unattended.sigterm(100.0)
+    assert unattended.remaining(100.0) == 55.0
+    unattended.guest_changed(LOST)
+    assert unattended.reason(100.0) is EndReason.GUEST_GONE
+
+
+def test_who_will_be_told_to_go_does_not_leave_a_lost_guest(termination: Termination) -> None:
+    termination.guest_changed(ATTACHED)
+    termination.guest_changed(LOST)
+    assert termination.reason(1e9) is None
+
+
+async def test_time_to_go_comes_when_the_guest_has_not_come_back() -> None:
+    loop = asyncio.get_running_loop()
+    termination = Termination(leave_after=0.02, clock=loop.time)
+    termination.guest_changed(ATTACHED)
+    going = asyncio.create_task(time_to_go(termination, clock=loop.time))
+    await asyncio.sleep(0)
+    termination.guest_changed(LOST)
+    assert await going is EndReason.GUEST_LOST
+    assert len(termination.changes) == 0
