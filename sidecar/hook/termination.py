@@ -80,7 +80,7 @@ class Termination:
         self.changes.notify()
 
     def domain_wanted(self) -> None:
-        """A domain was asked for: virt-launcher starts a guest that was lost again, so the wait begins anew."""
+        """A domain was asked for: a guest that was lost is about to start again, and the wait begins anew."""
         if self._given_up is not None and self.leave_after is not None:
             self._given_up = self._clock() + self.leave_after
             self.changes.notify()
