@@ -22,7 +22,7 @@ log = get_logger(__name__)
 async def hook(options: HookOptions) -> None:
     """`vdi-sidecar hook`: the bus, the frontends and the hook socket; ends as KubeVirt wants it."""
     # gRPC is for this command alone: 17 MB
-    from sidecar.domain.bus import BUS_SOCKET, bus_address
+    from sidecar.domain.bus import bus_place
     from sidecar.domain.command import define_domain
     from sidecar.hook.server import SOCKET_NAME, HookServer
     from sidecar.hook.termination import Termination, pod_grace_period, time_to_go
@@ -30,8 +30,14 @@ async def hook(options: HookOptions) -> None:
     if options.hook_dir is None:
         raise UsageError("--hook-dir none is not there yet")
     problems = Problems()
-    address = bus_address(os.environ, options.dbus_address)
-    socket = options.hook_dir.absolute() / BUS_SOCKET
+    place = bus_place(
+        os.environ,
+        hook_dir=options.hook_dir.absolute(),
+        plugin_socket=options.plugin_socket,
+        bus_dir=options.bus_dir,
+        bus_dir_for_qemu=options.bus_dir_for_qemu,
+        dbus_address=options.dbus_address,
+    )
     termination = Termination(grace=options.grace)
 
     async def define(domain: bytes, vmi: bytes) -> bytes:
@@ -43,7 +49,7 @@ async def hook(options: HookOptions) -> None:
             define_domain,
             vmi,
             domain,
-            dbus_address=address,
+            dbus_address=place.address,
             graphics=options.graphics,
             screen=options.screen,
             audio=options.audio,
@@ -53,7 +59,7 @@ async def hook(options: HookOptions) -> None:
     async with (
         # first in, last out: a signal that comes while all this starts or ends leaves nothing behind either
         _signals_heard(termination.sigterm, termination.interrupted),
-        PrivateBus(socket.parent, socket, allow_uid=_qemu_uid()) as bus,
+        PrivateBus(place.socket.parent, place.socket, allow_uid=_qemu_uid()) as bus,
         attached(BusAttach(bus.address), touch_screen=options.touch_screen) as (guest, _),
         frontends(options, guest, problems) as daemon,
         HookServer(
