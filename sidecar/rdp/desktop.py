@@ -191,6 +191,13 @@ class Desktop:
         self._flush()
         self._picture.wake()
 
+    def say_goodbye(self, text: str) -> bool:
+        """Writes `text` on the client's screen, the last that it is shown; False where it cannot be shown.
+
+        To be called before `close`, which it does not replace.
+        """
+        return not self._waits and self._picture.say_goodbye(text, self._loop.time())
+
     def close(self) -> None:
         """Lets go of the keys that the client holds and of everything else."""
         for unsubscribe in self._unsubscribe:

@@ -47,6 +47,8 @@ _OF_REASON: Mapping[EndReason, ErrorInfo | None] = MappingProxyType(
         EndReason.TOO_SLOW: None,
         EndReason.SERVER_ERROR: ErrorInfo.CLOSE_STACK_ON_DRIVER_IFACE_FAILURE,
         EndReason.SHUTDOWN: ErrorInfo.SERVER_SHUTDOWN,
+        # clients come again by themselves only where nothing is said, not even goodbye
+        EndReason.GONE: None,
     }
 )
 

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from sidecar.broadcast.broadcast import Broadcasts
+from sidecar.broadcast.last_words import cut, last_words, pieces
+from sidecar.broadcast.receiver import Update
 from sidecar.encode.avc420 import avc_available
+from sidecar.encode.encoders import encode
 from sidecar.guest import Console
 from sidecar.rdp.bitmap_receiver import BitmapReceiver
 from sidecar.rdp.capabilities import ClientCapabilities
@@ -14,7 +17,7 @@ from sidecar.rdp.receiver import VIDEO, GraphicsReceiver
 from sidecar.rdp.size_wishes import SizeWishes
 from sidecar.rdp.views import Layout, fitted, side_by_side
 from sidecar.screen.rectangle import Rectangle
-from sidecar.screen.surface import Frame
+from sidecar.screen.surface import TILE, Frame
 from sidecar.session.session import Session
 
 
@@ -183,6 +186,28 @@ class Picture:
             receiver = self._receivers.get(console.index)
             if receiver is not None:
                 self._broadcasts.of(console).wake_for(receiver)
+
+    def say_goodbye(self, text: str, now: float) -> bool:
+        """Writes `text` on the client's first screen, the last that it is shown; False where it cannot be.
+
+        `now`: seconds, never going back.
+        """
+        console = self._watched[0]
+        receiver = self._receivers.get(console.index)
+        if receiver is None or not self.active:
+            return False
+        self._broadcasts.of(console).remove(receiver)
+        # what is being encoded for it is not sent any more
+        receiver.job = False
+        if not receiver.ready or not receiver.shown:
+            return False
+        visible = receiver.canvas.visible
+        area, pixels = last_words(visible.width, visible.height, text)
+        parts = pieces(area, TILE, TILE)
+        receiver.update(
+            Update([encode(part, cut(pixels, area, part), receiver.exact) for part in parts]), now
+        )
+        return True
 
     def close(self) -> None:
         """Sends nothing more."""

@@ -70,9 +70,13 @@ class Viewer(Connection):
         if self._connection.stage is Stage.CLOSED:
             self.end(self._refusal)
 
-    def _say_goodbye(self, reason: EndReason) -> None:
+    def _say_goodbye(self, reason: EndReason) -> bool:
+        if reason is EndReason.GONE and self.desktop is not None:
+            # no goodbye in the protocol's words: clients come again by themselves only after a broken line
+            return self.desktop.say_goodbye(reason.text)
         self._connection.disconnect(error_info_of(reason))
         self._flush()
+        return False
 
     def _flush(self) -> None:
         parts = self._connection.outgoing()

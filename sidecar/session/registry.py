@@ -65,7 +65,7 @@ class Registry:
         # by id, in order of connecting; the two never share a session
         self._waiting: dict[str, Session] = {}
         self._initialized: dict[str, Session] = {}
-        self._closed = False
+        self._closed: EndReason | None = None
         self.generation = 0
         """Raised by one at every change that observers hear of."""
         self.changes: Observers[[]] = Observers()
@@ -80,13 +80,13 @@ class Registry:
         *,
         end: Callable[[EndReason], None],
     ) -> Session:
-        """Takes note of a connection that was accepted. Raises SessionRefused (SHUTDOWN).
+        """Takes note of a connection that was accepted. Raises SessionRefused when the registry is closed.
 
         Never refuses because others wait: where too many do, the oldest of the address that has most
         waiting is ended (CROWDED_OUT), so sockets that say nothing lock nobody out.
         """
-        if self._closed:
-            raise SessionRefused(EndReason.SHUTDOWN)
+        if self._closed is not None:
+            raise SessionRefused(self._closed)
         while len(self._waiting) >= self.policy.max_waiting:
             self._end(self._oldest_of_the_busiest_address(), EndReason.CROWDED_OUT)
         session_id = f"{protocol[0]}{next(self._numbers)}"
@@ -106,8 +106,8 @@ class Registry:
 
     def would_refuse(self) -> EndReason | None:
         """Why a session would not be initialized now, for protocols that must say so before they do it."""
-        if self._closed:
-            return EndReason.SHUTDOWN
+        if self._closed is not None:
+            return self._closed
         if self.policy.share is SharePolicy.SINGLE and self._initialized:
             return EndReason.OCCUPIED
         if (
@@ -129,7 +129,7 @@ class Registry:
     ) -> None:
         """Counts a session that has authenticated, as the policy allows.
 
-        Raises SessionRefused: FULL, OCCUPIED, SHUTDOWN, or the reason for which it was ended meanwhile.
+        Raises SessionRefused: FULL, OCCUPIED, why the registry was closed, or why it was ended meanwhile.
         A refused session stays connected: its frontend tells the peer and reports `disconnected`.
         """
         if session.end_reason is not None:
@@ -178,9 +178,10 @@ class Registry:
         return len(sessions)
 
     def close(self, reason: EndReason = EndReason.SHUTDOWN) -> None:
-        """Refuses every newcomer from now on and ends all sessions."""
-        self._closed = True
-        self.end_all(reason)
+        """Refuses every newcomer from now on and ends all sessions. When repeated the first reason stays."""
+        if self._closed is None:
+            self._closed = reason
+        self.end_all(self._closed)
 
     def set_view_only(self, session_id: str, view_only: bool) -> None:
         """Takes input away from an initialized session, or gives it back. Raises NoSuchSession."""

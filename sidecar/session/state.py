@@ -64,6 +64,7 @@ class EndReason(Enum):
     TOO_SLOW = ("too-slow", "the other side did not read what was sent")
     SERVER_ERROR = ("server-error", "the server failed; its log says why")
     SHUTDOWN = ("shutdown", "the server is shutting down")
+    GONE = ("gone", "the virtual machine has ended, or has moved to another host; connect again")
 
     def __init__(self, code: str, text: str) -> None:
         self.code = code

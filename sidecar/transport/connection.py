@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from sidecar.errors import SidecarError
 from sidecar.log import get_logger
@@ -54,6 +54,10 @@ KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP
 GOODBYE = 2.0
 """Seconds for the last bytes to leave before the connection is cut."""
 
+READING_TIME = 1.5
+"""Seconds for which the connection stays after a goodbye that stands on the screen, so that it can be read:
+many viewers close their window together with the connection."""
+
 LONGEST_USER = 64
 """Characters of a user name that are kept."""
 
@@ -79,6 +83,15 @@ class Desk(Protocol):
 
     def close(self) -> None:
         """Lets go of the keys that the client holds and of everything else."""
+        ...
+
+
+@runtime_checkable
+class TellingTransport(Protocol):
+    """A transport whose own protocol can tell the peer why it is closed."""
+
+    def ends_for(self, reason: EndReason) -> None:
+        """The connection is about to be closed: says why when it is."""
         ...
 
 
@@ -144,8 +157,11 @@ class Connection(asyncio.Protocol, ABC):
         """The handshake that `_start_tls` began is over."""
 
     @abstractmethod
-    def _say_goodbye(self, reason: EndReason) -> None:
-        """Tells the client why the connection ends, as far as the protocol can now."""
+    def _say_goodbye(self, reason: EndReason) -> bool:
+        """Tells the client why the connection ends, as far as the protocol can now.
+
+        Returns whether it stands on the client's screen, where somebody should have time to read it.
+        """
 
     @abstractmethod
     def _flush(self) -> None:
@@ -219,13 +235,21 @@ class Connection(asyncio.Protocol, ABC):
         self.gone.set()
 
     def end(self, reason: EndReason) -> None:
-        """Says goodbye as far as the protocol can and closes; what is left after a while is cut off."""
+        """Says goodbye as far as the protocol can and closes; what is left after a while is cut off.
+
+        The session has ended when this returns, the connection GOODBYE seconds later at the latest, and
+        READING_TIME after that where the goodbye is there to be read.
+        """
         if self._closing:
             return
-        self._say_goodbye(reason)
+        if isinstance(self._transport, TellingTransport):
+            self._transport.ends_for(reason)
+        is_shown = self._say_goodbye(reason)
         self._finish(reason)
-        self._goodbye_timer = self._loop.call_later(GOODBYE, self._transport.abort)
-        self._transport.close()
+        if is_shown:
+            self._goodbye_timer = self._loop.call_later(READING_TIME, self._hang_up)
+        else:
+            self._hang_up()
 
     def shut_down(self) -> None:
         """Ends because the server does."""
@@ -257,6 +281,10 @@ class Connection(asyncio.Protocol, ABC):
         if self._answers > MAX_ANSWERS and not self._closing:
             # what is answered need not be an event
             self._hold()
+
+    def _hang_up(self) -> None:
+        self._goodbye_timer = self._loop.call_later(GOODBYE, self._transport.abort)
+        self._transport.close()
 
     def _initialized(self) -> None:
         """The session is logged in: it has all the time that it wants."""

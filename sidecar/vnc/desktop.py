@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sidecar.broadcast.broadcast import Broadcast
+from sidecar.broadcast.last_words import cut, last_words
 from sidecar.encode.encoders import encode
 from sidecar.encode.form import Encoding, Form
 from sidecar.encode.pixel_form import CANONICAL
@@ -145,6 +146,22 @@ class Desktop:
         ):
             self._told_title = title
             self._write(messages.desktop_name(title))
+
+    def say_goodbye(self, text: str) -> bool:
+        """Writes `text` on the client's screen and into its desktop's name; False where it does not read.
+
+        To be called before `close`, which it does not replace: an update that is being encoded is not sent.
+        """
+        if self._waits:
+            return False
+        receiver = self._receiver
+        area, pixels = last_words(receiver.canvas.width, receiver.canvas.height, text)
+        segments = [encode(part, cut(pixels, area, part), receiver.exact) for part in _bands(area)]
+        # perhaps unasked: clients show what comes
+        self._write(messages.update_message(segments, stream_begun=receiver.stream_begun))
+        if Extension.DESKTOP_NAME in self._capabilities.extensions:
+            self._write(messages.desktop_name(f"{self._title()} - {text}"))
+        return True
 
     def close(self) -> None:
         """Lets go of the keys that the client holds and of everything else."""

@@ -26,6 +26,11 @@ log = get_logger(__name__)
 LOGIN_FAILED = "Authentication failed"
 """The text that QEMU's server gives; some clients show it to their user."""
 
+_WORTH_READING = frozenset(
+    {EndReason.DISCONNECTED, EndReason.REPLACED, EndReason.SERVER_ERROR, EndReason.SHUTDOWN, EndReason.GONE}
+)
+"""What is not the client's own doing. RFB has no way to tell it but the picture."""
+
 
 class Viewer(Connection):
     """The driver of one connection; one is made for each by the server's protocol factory."""
@@ -70,10 +75,12 @@ class Viewer(Connection):
             if self._connection.stage is Stage.CLOSED:
                 self.end(self._refusal)
 
-    def _say_goodbye(self, reason: EndReason) -> None:
-        if self.desktop is None:
-            self._connection.refuse(reason.text)
-            self._flush()
+    def _say_goodbye(self, reason: EndReason) -> bool:
+        if self.desktop is not None:
+            return reason in _WORTH_READING and self.desktop.say_goodbye(reason.text)
+        self._connection.refuse(reason.text)
+        self._flush()
+        return False
 
     def _tls_started(self) -> None:
         self._connection.tls_started()

@@ -115,7 +115,8 @@ class WebServer:
         for listener in self._listeners:
             listener.close()
         for connection in list(self._connections):
-            connection.close_with(CloseCode.GOING_AWAY, "the server stops")
+            if not connection.is_ending:
+                connection.close_with(CloseCode.GOING_AWAY, "the server stops")
         await asyncio.gather(*(connection.gone.wait() for connection in list(self._connections)))
         await self._runner.cleanup()
         self._listeners.clear()

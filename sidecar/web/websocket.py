@@ -1,10 +1,12 @@
 """A WebSocket that looks like any other transport to an asyncio protocol."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sidecar.log import get_logger
+from sidecar.session.state import EndReason
 from sidecar.web.frames import (
     Close,
     CloseCode,
@@ -29,6 +31,19 @@ _JOINED = 4096
 """Bytes of payload up to which it is copied behind its header, so that both go in one packet."""
 
 _DEFAULT_HIGH_WATER = 64 * 1024
+
+_CODES: Mapping[EndReason, CloseCode] = MappingProxyType(
+    {
+        EndReason.OCCUPIED: CloseCode.TRY_AGAIN_LATER,
+        EndReason.FULL: CloseCode.TRY_AGAIN_LATER,
+        EndReason.CROWDED_OUT: CloseCode.TRY_AGAIN_LATER,
+        EndReason.PROTOCOL_ERROR: CloseCode.PROTOCOL_ERROR,
+        EndReason.SERVER_ERROR: CloseCode.INTERNAL_ERROR,
+        EndReason.SHUTDOWN: CloseCode.GOING_AWAY,
+        EndReason.GONE: CloseCode.SERVICE_RESTART,
+    }
+)
+"""Every other reason ends the connection normally."""
 
 
 class WebSocketTransport(asyncio.Transport):
@@ -61,6 +76,7 @@ class WebSocketTransport(asyncio.Transport):
         self._is_lost = False
         self._owed_pong: bytes | None = None
         self._fault: WebSocketViolation | None = None
+        self._end: EndReason | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self._heartbeat = heartbeat
         self._heard = True
@@ -189,9 +205,21 @@ class WebSocketTransport(asyncio.Transport):
         """Whether nothing more is read or written."""
         return self._closing
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the protocol is about to close, and is to be left to it."""
+        return self._end is not None
+
+    def ends_for(self, reason: EndReason) -> None:
+        """The protocol is about to close: the close frame tells why."""
+        self._end = reason
+
     def close(self) -> None:
         """Sends what is unsent and a close frame; the protocol hears `connection_lost` when that is done."""
-        self.close_with(CloseCode.NORMAL_CLOSURE)
+        if self._end is None:
+            self.close_with(CloseCode.NORMAL_CLOSURE)
+        else:
+            self.close_with(_CODES.get(self._end, CloseCode.NORMAL_CLOSURE), self._end.text)
 
     def close_with(self, code: CloseCode, reason: str = "") -> None:
         """Closes with a code of one's own."""

@@ -203,7 +203,7 @@ def test_a_client_s_own_data_pdus_are_read_by_type() -> None:
 @pytest.mark.parametrize("reason", EndReason, ids=lambda reason: reason.code)
 def test_every_end_has_an_error_or_none_on_purpose(reason: EndReason) -> None:
     error = error_info_of(reason)
-    assert (error is None) == (reason in (EndReason.CLOSED, EndReason.TOO_SLOW))
+    assert (error is None) == (reason in (EndReason.CLOSED, EndReason.TOO_SLOW, EndReason.GONE))
     assert error is not ErrorInfo.NONE
 
 

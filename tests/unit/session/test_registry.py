@@ -313,6 +313,17 @@ def test_a_closed_registry_refuses_newcomers_and_logins() -> None:
         here.registry.initialize(waiting)
 
 
+def test_a_registry_that_is_closed_again_keeps_its_first_reason() -> None:
+    here = viewers()
+    first = here.log_in()
+    here.registry.close(EndReason.GONE)
+    here.registry.close()
+    assert here.ended[first.id] == [EndReason.GONE]
+    assert here.registry.would_refuse() is EndReason.GONE
+    with pytest.raises(SessionRefused, match="connect again"):
+        here.connect()
+
+
 def test_view_only_is_switched_while_the_session_lives_and_it_hears_of_it() -> None:
     here = viewers()
     session = here.log_in()
