@@ -1,6 +1,10 @@
 """What virt-launcher asks of `vdi-sidecar hook` while a machine boots, for each domain it makes."""
 
+import os
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -9,12 +13,70 @@ from hook_sidecar import CALLBACKS, CONTAINER, HookSidecar, Launcher, launcher_o
 from support.domain_samples import DIRECTORY, NAMES, kept_by_kubevirt, options, sample
 from support.libvirt_schema import made_valid, verdict
 from support.sidecar_shim import call_as_the_shim
+from support.waiting import DEADLINE
 
 from sidecar.domain.rewrite import rewrite
 from sidecar.hook.api.session_status_pb2 import GetRequest
 
 CALLS = 3
 """So often is a domain defined in one boot."""
+BOOTS = 5
+"""Whole processes; `tests/unit/hook/test_hook_socket.py` has fifty servers in one."""
+
+SCAN_SECONDS = 0.3
+"""virt-launcher's pace while it looks for hooks."""
+DIAL_SECONDS = 2
+
+
+def taken_for_hooks(shared: Path) -> list[Path]:
+    """What virt-launcher calls: each file of each folder in the folder that it shares with its sidecars."""
+    # by the types that come with the names, as virt-launcher's reads them: files may be gone at a second look
+    folders = [folder for folder in os.scandir(shared) if folder.is_dir()]
+    return [Path(file.path) for folder in folders for file in os.scandir(folder) if not file.is_dir()]
+
+
+@contextmanager
+def dialled(socket: Path) -> Iterator[grpc.Channel]:
+    """A connection of its own, as virt-launcher opens one for each call."""
+    options = (("grpc.default_authority", "localhost"), ("grpc.use_local_subchannel_pool", 1))
+    with grpc.insecure_channel(f"unix:{socket}", options=options) as channel:
+        grpc.channel_ready_future(channel).result(timeout=DIAL_SECONDS)
+        yield channel
+
+
+def collect(shared: Path) -> Path:
+    """The hook that virt-launcher finds when one is asked for, after Info was answered in time.
+
+    Raises what makes virt-launcher fail the VM, or wait for a file that is no hook.
+    """
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        for file in taken_for_hooks(shared):
+            with dialled(file) as channel:
+                info = Launcher(channel).info()
+            assert "v1alpha3" in info.versions
+            return file
+        time.sleep(SCAN_SECONDS)
+    raise AssertionError("no hook was found")
+
+
+@contextmanager
+def everything_seen(shared: Path) -> Iterator[set[str]]:
+    """The names of all that virt-launcher could ever have taken for a hook meanwhile."""
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.005):
+            seen.update(str(file.relative_to(shared)) for file in taken_for_hooks(shared))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        watcher.join()
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +118,27 @@ def test_info_is_answered_as_soon_as_the_socket_is_there(tmp_path: Path) -> None
 def test_virt_launcher_finds_one_socket_and_no_other_file(sidecar: HookSidecar, launcher: Launcher) -> None:
     found = [path for path in sidecar.hook_directory.iterdir() if not path.is_dir()]
     assert found == [sidecar.socket]
+
+
+def test_boot_after_boot_virt_launcher_finds_the_hook_in_time_and_never_a_stray_file(short_dir: Path) -> None:
+    # everything below the shared folder: bus, run directory and hooks
+    below = "--run-dir", str(short_dir / "hooks" / "run")
+    received = sample("amd64-default-vnc")
+    with everything_seen(short_dir) as seen:
+        for _boot in range(BOOTS):
+            sidecar = HookSidecar(short_dir, *below)
+            try:
+                hook = collect(short_dir)
+                for _call in range(CALLS):
+                    with dialled(hook) as channel:
+                        received = Launcher(channel).define(received, vmi_of("amd64-default-vnc"))
+                with dialled(hook) as channel:
+                    Launcher(channel).shut_down()
+                assert sidecar.process.wait() == 0, sidecar.process.output
+            finally:
+                sidecar.process.kill()
+    assert seen == {"hooks/vdi-sidecar.sock"}
+    assert received == rewrite(sample("amd64-default-vnc"), options())
 
 
 @pytest.mark.parametrize("version", list(CALLBACKS))
