@@ -7,11 +7,12 @@ from sidecar.domain.bus import bus_address
 from sidecar.domain.errors import DomainError
 from sidecar.domain.options import Graphics, RewriteOptions, options_from_vmi
 from sidecar.domain.rewrite import rewrite
+from sidecar.domain.vmi import Vmi, read_vmi
 from sidecar.errors import UsageError
 
 
 def define_domain(
-    vmi: str | bytes | None,
+    vmi: Vmi | str | bytes | None,
     domain: str | bytes,
     *,
     dbus_address: str | None = None,
@@ -23,10 +24,10 @@ def define_domain(
 ) -> bytes:
     """The domain XML with its D-Bus display.
 
-    `vmi`: the VirtualMachineInstance as JSON; None: there is none. Text is taken as it comes from the
-    command line. What an option leaves open (None), the VMI's annotations decide. `environ`: the process's
-    own if None; its CONTAINER_NAME gives the bus address if `dbus_address` is None. Raises DomainError for
-    XML or a VMI that cannot be read, UsageError for options that mean nothing.
+    `vmi`: the VirtualMachineInstance, as JSON or read already; None: there is none. Text is taken as it
+    comes from the command line. What an option leaves open (None), the VMI's annotations decide. `environ`:
+    the process's own if None; its CONTAINER_NAME gives the bus address if `dbus_address` is None. Raises
+    DomainError for XML or a VMI that cannot be read, UsageError for options that mean nothing.
     """
     options = RewriteOptions(
         address=bus_address(os.environ if environ is None else environ, dbus_address),
@@ -36,7 +37,8 @@ def define_domain(
         input=input,
     )
     if vmi is not None:
-        options = options_from_vmi(_received(vmi, "VMI"), options)
+        known = vmi if isinstance(vmi, Vmi) else read_vmi(_received(vmi, "VMI"))
+        options = options_from_vmi(known, options)
     return rewrite(_received(domain, "domain XML"), options)
 
 

@@ -1,15 +1,12 @@
 """What is asked of a rewrite, by options and by annotations of the VMI."""
 
-import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from sidecar.domain.bus import check_address
 from sidecar.domain.errors import DomainError
-
-MAX_VMI_SIZE = 2 * 1024 * 1024
-"""Bytes; etcd keeps no object of more than 1.5 MiB."""
+from sidecar.domain.vmi import Vmi
 
 GRAPHICS_ANNOTATION: Final = "vdi-sidecar/graphics"
 SCREEN_ANNOTATION: Final = "vdi-sidecar/screen"
@@ -51,12 +48,12 @@ class RewriteOptions:
         check_address(self.address)
 
 
-def options_from_vmi(vmi_json: bytes, base: RewriteOptions) -> RewriteOptions:
-    """`base`, with what it leaves open taken from the annotations of the VMI (JSON).
+def options_from_vmi(vmi: Vmi, base: RewriteOptions) -> RewriteOptions:
+    """`base`, with what it leaves open taken from the annotations of the VMI.
 
-    Raises DomainError when the VMI cannot be read or an annotation has a value that means nothing.
+    Raises DomainError when one of them has a value that means nothing.
     """
-    annotations = _annotations(vmi_json)
+    annotations = vmi.annotations
 
     def flag(name: str, said: bool | None) -> bool | None:
         return said if said is not None or name not in annotations else _flag(name, annotations[name])
@@ -73,36 +70,14 @@ def options_from_vmi(vmi_json: bytes, base: RewriteOptions) -> RewriteOptions:
     )
 
 
-def _annotations(vmi_json: bytes) -> dict[str, Any]:
-    if len(vmi_json) > MAX_VMI_SIZE:
-        raise DomainError(
-            f"the VMI is {len(vmi_json)} bytes long, more than the {MAX_VMI_SIZE} that are taken"
-        )
-    try:
-        vmi = json.loads(vmi_json)
-    except RecursionError as error:
-        raise DomainError("the VMI is nested too deep") from error
-    except ValueError as error:
-        raise DomainError(f"the VMI is not JSON: {error}") from error
-    metadata = vmi.get("metadata") if isinstance(vmi, dict) else None
-    if not isinstance(metadata, dict):
-        raise DomainError("the VMI has no metadata: a VirtualMachineInstance as JSON is expected")
-    annotations = metadata.get("annotations")
-    if annotations is None:
-        return {}
-    if not isinstance(annotations, dict):
-        raise DomainError("the VMI's annotations are not an object")
-    return annotations
-
-
-def _graphics(value: object) -> Graphics:
-    if isinstance(value, str) and value in set(Graphics):
+def _graphics(value: str) -> Graphics:
+    if value in set(Graphics):
         return Graphics(value)
     raise DomainError(f"the annotation {GRAPHICS_ANNOTATION} must be one of {', '.join(Graphics)}")
 
 
-def _flag(name: str, value: object) -> bool:
+def _flag(name: str, value: str) -> bool:
     known = {"true": True, "false": False}
-    if isinstance(value, str) and value.lower() in known:
+    if value.lower() in known:
         return known[value.lower()]
     raise DomainError(f'the annotation {name} must be "true" or "false"')

@@ -10,6 +10,7 @@ from sidecar.domain.command import define_domain
 from sidecar.domain.errors import DomainError
 from sidecar.domain.options import Graphics
 from sidecar.domain.rewrite import rewrite
+from sidecar.domain.vmi import Vmi, read_vmi
 from sidecar.errors import UsageError
 
 ENVIRON = {"CONTAINER_NAME": "hook-sidecar-0"}
@@ -23,9 +24,9 @@ def annotated(**annotations: str) -> str:
     return json.dumps(vmi)
 
 
-@pytest.mark.parametrize("vmi", [VMI, VMI.decode(), None])
+@pytest.mark.parametrize("vmi", [VMI, VMI.decode(), read_vmi(VMI), None])
 @pytest.mark.parametrize("domain", [XML, XML.decode()])
-def test_text_and_bytes_are_the_same(vmi: str | bytes | None, domain: str | bytes) -> None:
+def test_text_and_bytes_are_the_same(vmi: Vmi | str | bytes | None, domain: str | bytes) -> None:
     assert define_domain(vmi, domain, environ=ENVIRON) == rewrite(XML, options())
 
 
@@ -34,6 +35,12 @@ def test_the_annotation_decides_what_no_option_says() -> None:
     assert define_domain(vmi, XML, environ=ENVIRON) == rewrite(XML, options(Graphics.KEEP_VNC, audio=False))
     said = define_domain(vmi, XML, graphics="replace", audio=True, environ=ENVIRON)
     assert said == rewrite(XML, options(Graphics.REPLACE))
+
+
+def test_a_vmi_that_was_read_already_decides_as_well() -> None:
+    vmi = annotated(graphics="keep-vnc")
+    read = read_vmi(vmi.encode())
+    assert define_domain(read, XML, environ=ENVIRON) == define_domain(vmi, XML, environ=ENVIRON)
 
 
 def test_a_screen_can_be_asked_for_by_annotation_and_by_option() -> None:
