@@ -25,6 +25,7 @@ def _directory() -> Iterator[Path]:
 
 shared_directory = pytest.fixture(scope="session")(_directory)
 module_directory = pytest.fixture(scope="module")(_directory)
+other_directory = pytest.fixture(scope="module")(_directory)
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +48,10 @@ def machine(libvirt: Libvirt, guest_image: Path) -> Iterator[Machine]:
     """A machine that has no domain yet."""
     directory = libvirt.directory / "machine"
     machine = Machine(libvirt, directory, guest_image)
-    yield machine
-    machine.undefine()
-    shutil.rmtree(directory)
+    try:
+        yield machine
+    finally:
+        try:
+            machine.undefine()
+        finally:
+            shutil.rmtree(directory)

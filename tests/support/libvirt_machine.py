@@ -19,7 +19,7 @@ DISK_SIZE = 1 << 20
 
 
 class Machine:
-    """A domain of libvirt's with the guest of `image` on its disk; its files are in `directory`, which it makes.
+    """A domain of libvirt's with the guest of `image` on its disk; it makes `directory` for its files.
 
     Defined by `define`; `start` returns when the guest is up.
     """
@@ -113,7 +113,7 @@ class Machine:
         return self.libvirt.virsh("domstate", NAME).strip()
 
     def save(self, path: Path) -> None:
-        self._hang_up()
+        self.hang_up()
         self.libvirt.virsh("save", NAME, str(path))
 
     def restore(self, path: Path, domain: bytes | None = None) -> None:
@@ -124,7 +124,7 @@ class Machine:
 
     def destroy(self) -> None:
         """As when the plug is pulled."""
-        self._hang_up()
+        self.hang_up()
         self.libvirt.virsh("destroy", NAME)
 
     def undefine(self) -> None:
@@ -139,7 +139,8 @@ class Machine:
             return
         self.libvirt.virsh("undefine", NAME)
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Leaves the serial port, before the machine goes."""
         if self._com1 is not None:
             self._com1.close()
             self._com1 = None
