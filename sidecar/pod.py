@@ -59,7 +59,7 @@ async def hook(options: HookOptions) -> None:
     async with (
         # first in, last out: a signal that comes while all this starts or ends leaves nothing behind either
         _signals_heard(termination.sigterm, termination.interrupted),
-        PrivateBus(place.socket.parent, place.socket, allow_uid=_qemu_uid()) as bus,
+        PrivateBus(place.socket.parent, _qemu_uid(), name=place.socket.name) as bus,
         attached(BusAttach(bus.address), touch_screen=options.touch_screen) as (guest, _),
         frontends(options, guest, problems) as daemon,
         HookServer(

@@ -1,33 +1,34 @@
-"""A D-Bus daemon of our own, for one virtual machine and us."""
+"""A D-Bus bus of our own, for one virtual machine and us."""
 
 import asyncio
 import contextlib
-import ctypes
+import errno
 import os
 import pwd
-import shutil
-import signal
+import socket
 import stat
 import string
-import subprocess
+import struct
 import time
-from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from sidecar.errors import NotReady
 from sidecar.log import get_logger
+from sidecar.observers import Observers
 from sidecar.qemu.back_off import BackOff
+from sidecar.qemu.bus_daemon import PROGRAM, BusDaemon
 from sidecar.qemu.errors import BusError
 
 log = get_logger(__name__)
 
-PROGRAM: Final = "dbus-daemon"
-START_TIMEOUT: Final = 10.0
-STOP_TIMEOUT: Final = 5.0
 STEADY: Final = 10.0
 """Seconds after which a daemon that ends is started again at once."""
+ANSWER_TIMEOUT: Final = 2.0
+"""Seconds for the daemon to greet somebody who has connected."""
+POLL: Final = 0.1
 
 MAX_SOCKET_PATH: Final = 107
 """Bytes of a unix socket's path (unix(7), sun_path without its final zero)."""
@@ -54,28 +55,30 @@ _POLICY: Final = """  <policy user="{uid}">
 
 _PLAIN: Final = frozenset(f"{string.ascii_letters}{string.digits}-_/.\\*".encode())
 
-_PR_SET_PDEATHSIG: Final = 1
-_libc: Final = ctypes.CDLL(None, use_errno=True)
-
 
 class PrivateBus:
-    """dbus-daemon while the context lasts, started again whenever it ends.
+    """dbus-daemon on a socket in `directory` while the context lasts, started again whenever it ends.
 
-    `directory` is made if it is missing, and taken away again then. It gets the configuration, and the socket
-    too unless `socket_path` says otherwise. `allow_uid`: the user, besides our own, who may connect; as root
-    we open the socket's file for nobody else, as another user the daemon turns the others away.
+    The directory is made if it is missing, and taken away again then. Nothing else is put into it: a volume
+    that becomes full does no harm, and several may use one after each other. `allow_uid`: the user, besides
+    our own, who may connect; as root we open the socket's file for nobody else, as another user the daemon
+    turns the others away. `name`: that of the socket.
     """
 
-    def __init__(
-        self, directory: Path, socket_path: Path | None = None, allow_uid: int | None = None
-    ) -> None:
+    def __init__(self, directory: Path, allow_uid: int | None = None, *, name: str = "bus") -> None:
         self.directory = directory
-        self.socket_path = socket_path or directory / "bus"
+        self.socket_path = directory / name
+        self.changes: Observers[[]] = Observers()
+        """Called when the daemon has ended, runs again, or could not be started."""
+        self.failure = ""
+        """Why it does not run; empty while it does."""
+        self.generation = 0
+        """How many daemons there have been: QEMU stays with the one to which it has connected."""
         self._allow_uid = os.geteuid() if allow_uid is None else allow_uid
-        self._configuration = directory / "bus.conf"
-        self._log = directory / "bus.log"
         self._made_directory = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._daemon: BusDaemon | None = None
+        self._bound: tuple[int, int] | None = None
+        self._wanted = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
 
     @property
@@ -86,11 +89,11 @@ class PrivateBus:
     @property
     def pid(self) -> int | None:
         """The daemon's process number while it runs."""
-        return self._process.pid if self._process else None
+        return self._daemon.pid if self._daemon else None
 
     async def __aenter__(self) -> Self:
         """Returns when the daemon listens. Raises BusError."""
-        self._prepare()
+        self._check()
         async with AsyncExitStack() as stack:
             stack.callback(self._clean)
             await self._start()
@@ -110,11 +113,44 @@ class PrivateBus:
         finally:
             self._clean()
 
-    def _prepare(self) -> None:
-        if shutil.which(PROGRAM) is None:
-            raise BusError(
-                f"{PROGRAM} is not installed: install the package dbus-daemon (Debian: dbus-daemon)"
-            )
+    async def answers(self) -> bool:
+        """Whether our daemon, and no other, answers at the address now."""
+        if not self.pid:
+            return False
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                return await _greeted_by(self.socket_path) == self.pid
+        except (OSError, TimeoutError):
+            return False
+
+    async def ready(self, *, within: float = 5.0, mend: bool = True) -> None:
+        """Returns when QEMU could connect; waits for a daemon that is being started again.
+
+        `mend`: whether a daemon whose socket was taken away may be replaced: who is connected to it loses it.
+        Raises NotReady when that is not so `within` seconds.
+        """
+        end = time.monotonic() + within
+        asked = mended = False
+        while not await self.answers():
+            if self._daemon is None and not asked:
+                asked = True
+                self._wanted.set()
+            if mend and not mended and self._daemon is not None and not self._has_its_socket():
+                mended = True
+                log.warning("the private bus has lost its socket", path=str(self.socket_path))
+                self._daemon.kill()
+            if time.monotonic() >= end:
+                raise NotReady(f"the machine's bus is not ready: {self._why_not()}")
+            await asyncio.sleep(POLL)
+
+    def _why_not(self) -> str:
+        if self.failure:
+            return self.failure
+        if not self._has_its_socket():
+            return f"its socket {self.socket_path} was taken away; start the machine again"
+        return f"{PROGRAM} does not answer; look into the sidecar's log, or start the machine again"
+
+    def _check(self) -> None:
         if len(os.fsencode(self.socket_path)) > MAX_SOCKET_PATH:
             raise BusError(
                 f"{self.socket_path} is longer than {MAX_SOCKET_PATH} bytes: choose a shorter path"
@@ -127,15 +163,6 @@ class PrivateBus:
                     f"{PROGRAM} lets in only users of /etc/passwd, and {uid} is none: add a line"
                     f" 'user{uid}:x:{uid}:{uid}::/:/sbin/nologin' to it"
                 ) from None
-        try:
-            # or it was made by one of us that has crashed
-            self._made_directory = not self.directory.exists() or self._configuration.exists()
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._configuration.write_text(self._configured())
-            self._configuration.chmod(0o600)
-            self._log.touch(mode=0o600)
-        except OSError as error:
-            raise BusError(f"the bus cannot be set up in {self.directory}: {error.strerror}") from error
 
     def _uids(self) -> list[int]:
         return sorted({os.geteuid(), self._allow_uid})
@@ -149,142 +176,176 @@ class PrivateBus:
         )
 
     async def _start(self) -> None:
-        self.socket_path.unlink(missing_ok=True)
-        ready, written = os.pipe()
+        """Raises BusError."""
         try:
-            try:
-                self._process = self._spawn(written)
-            finally:
-                os.close(written)
-            # it prints its address when it listens, or ends
-            await _within(START_TIMEOUT, _readable(ready))
-            self._protect(listens=bool(os.read(ready, 1)))
-        except TimeoutError:
-            await self._stop()
-            raise BusError(f"{PROGRAM} does not start within {START_TIMEOUT:g} s") from None
+            self._make_room()
+        except OSError as error:
+            raise BusError(f"the bus cannot be set up in {self.directory}: {_with_advice(error)}") from error
+        daemon = BusDaemon()
+        await daemon.start(self._configured())
+        self._daemon = daemon
+        try:
+            self._take_socket(daemon.pid)
         except OSError as error:
             await self._stop()
-            raise BusError(f"{PROGRAM} does not start: {error}") from error
+            raise BusError(f"the bus cannot be set up in {self.directory}: {_with_advice(error)}") from error
         except BaseException:
             await self._stop()
             raise
-        finally:
-            os.close(ready)
+        self.generation += 1
+        self.failure = ""
         log.info("the private bus listens", address=self.address, users=self._uids())
 
-    def _spawn(self, address_pipe: int) -> "subprocess.Popen[bytes]":
-        command = [
-            PROGRAM,
-            f"--config-file={self._configuration}",
-            *("--nofork", "--nopidfile", "--nosyslog"),
-            f"--print-address={address_pipe}",
-        ]
-        with self._log.open("wb") as output:
-            return subprocess.Popen(  # noqa: S603 - every word is ours
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[address_pipe],
-                # Ctrl-C is for us, and QEMU needs the bus until it has ended
-                start_new_session=True,
-                # safe beside threads: it does nothing but one system call
-                preexec_fn=_die_with_parent,  # noqa: PLW1509
-            )
-
-    def _protect(self, *, listens: bool) -> None:
-        """Lets nobody but the users reach the socket, which the daemon makes for everybody.
-
-        The daemon's policy turns others away in any case.
-        """
-        if not listens:
-            raise BusError(f"{PROGRAM} does not start: {self._last_words()}")
-        if self._uids() == [os.geteuid()]:
-            self.socket_path.chmod(0o600)
+    def _make_room(self) -> None:
+        """Makes the directory, and takes away the socket of one that has died. Raises OSError, BusError."""
+        if not self.directory.is_dir():
+            self.directory.mkdir(mode=0o700, parents=True)
+            self._made_directory = True
+        try:
+            found = self.socket_path.lstat()
+        except FileNotFoundError:
             return
-        if os.geteuid() == 0:
-            self.socket_path.chmod(0o600)
-            os.chown(self.socket_path, self._allow_uid, -1)
-        if self.socket_path.parent == self.directory:
-            self.directory.chmod(stat.S_IMODE(self.directory.stat().st_mode) | 0o011)
+        if not stat.S_ISSOCK(found.st_mode):
+            raise BusError(f"{self.socket_path} is no socket: remove it, or give the bus another directory")
+        with _unix_socket() as probe:
+            outcome = probe.connect_ex(os.fsencode(self.socket_path))
+        if outcome == errno.EACCES:
+            raise BusError(
+                f"{self.socket_path} belongs to user {found.st_uid}: remove it, or give the bus another"
+                " directory"
+            )
+        if outcome != errno.ECONNREFUSED:
+            raise BusError(
+                f"another process answers on {self.socket_path}: stop it, or give each machine a directory of"
+                " its own"
+            )
+        log.info("stale bus socket removed", path=str(self.socket_path))
+        self.socket_path.unlink(missing_ok=True)
 
-    def _last_words(self) -> str:
-        words = self._log.read_text(errors="replace").strip()
-        return words.splitlines()[-1] if words else "it says nothing"
+    def _take_socket(self, pid: int) -> None:
+        """Lets nobody but the users reach the daemon's socket, which it makes for everybody.
+
+        The daemon's policy turns others away in any case. Raises OSError, BusError.
+        """
+        found = self.socket_path.lstat()
+        with _connected(self.socket_path) as ours:
+            if _peer(ours) != pid:
+                raise BusError(
+                    f"another process has taken {self.socket_path}: give each machine a directory of its own"
+                )
+        self._bound = found.st_dev, found.st_ino
+        if os.geteuid() == 0 and self._allow_uid != 0:
+            try:
+                os.chown(self.socket_path, self._allow_uid, -1)
+            except PermissionError as error:
+                # without the capability, or on NFS, where root is nobody
+                log.warning(
+                    "the bus's file is open for all users, who are turned away later", cause=error.strerror
+                )
+            else:
+                self.socket_path.chmod(0o600)
+        elif self._uids() == [os.geteuid()]:
+            self.socket_path.chmod(0o600)
+        directory = self.directory.stat()
+        if self._uids() != [os.geteuid()] and directory.st_uid == os.geteuid():
+            self.directory.chmod(stat.S_IMODE(directory.st_mode) | 0o011)
 
     async def _supervise(self) -> None:
         back_off = BackOff(0.1, 10.0)
         while True:
-            began = time.monotonic()
-            if self._process is None:
-                try:
-                    await self._start()
-                except BusError as error:
-                    log.warning("the private bus cannot be started again", error=str(error))
-            if self._process is not None:
-                await _ended(self._process)
-                log.warning("the private bus has ended", status=self._process.returncode)
-                self._process = None
-            if time.monotonic() - began > STEADY:
-                back_off.reset()
-            await asyncio.sleep(back_off.next())
+            if self._daemon is not None:
+                status = await self._daemon.ended()
+                log.warning("the private bus has ended", status=status)
+                if time.monotonic() - self._daemon.began > STEADY:
+                    back_off.reset()
+                await self._stop()
+                self._fail("it has ended, and is being started again")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(back_off.next()):
+                    await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                await self._start()
+            except BusError as error:
+                self._fail(f"it has ended and cannot be started again: {error}")
+            else:
+                self.changes.notify()
+
+    def _fail(self, failure: str) -> None:
+        if failure != self.failure:
+            self.failure = failure
+            log.warning("no private bus", cause=failure)
+            self.changes.notify()
 
     async def _stop(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
+        daemon, self._daemon = self._daemon, None
+        if daemon is not None:
+            self._remove_socket()
+            await daemon.end()
+
+    def _has_its_socket(self) -> bool:
         try:
-            process.terminate()
-            await _within(STOP_TIMEOUT, _ended(process))
-        except TimeoutError:
-            log.warning("the private bus does not end", pid=process.pid)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            found = self.socket_path.lstat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._bound
+
+    def _remove_socket(self) -> None:
+        """Unless its name is another one's by now: on a volume that several machines share."""
+        if self._has_its_socket():
+            try:
+                self.socket_path.unlink()
+            except OSError as error:
+                # we are leaving: nobody can mend it and nothing else may be kept from being let go
+                log.warning("bus socket was left behind", path=str(self.socket_path), error=error.strerror)
+        self._bound = None
 
     def _clean(self) -> None:
-        for path in (self.socket_path, self._configuration, self._log):
-            path.unlink(missing_ok=True)
         if self._made_directory:
             # others may have put something into it
             with contextlib.suppress(OSError):
                 self.directory.rmdir()
 
 
-def _die_with_parent() -> None:
-    # between fork and exec: nothing but the system call that was looked up before. SIGKILL: one that
-    # ends in good order removes its socket, which may be that of a sidecar started meanwhile
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+async def _greeted_by(path: Path) -> int:
+    """The process that has made the socket, if it speaks D-Bus and lets us in; else 0. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    with _connected(path) as ours:
+        who = str(os.geteuid()).encode().hex()
+        await loop.sock_sendall(ours, f"\0AUTH EXTERNAL {who}\r\n".encode())
+        answer = await loop.sock_recv(ours, 64)
+        return _peer(ours) if answer.startswith(b"OK ") else 0
+
+
+def _connected(path: Path) -> socket.socket:
+    ours = _unix_socket()
+    try:
+        ours.connect(os.fsencode(path))
+    except BaseException:
+        ours.close()
+        raise
+    return ours
+
+
+def _unix_socket() -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+
+
+def _peer(ours: socket.socket) -> int:
+    """The process that listens; 0 for one that we cannot see, in another container."""
+    credentials = ours.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])
+
+
+def _with_advice(error: OSError) -> str:
+    reason = (error.strerror or str(error)).lower()
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{reason}; user {os.geteuid()} must be able to write there"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{reason}; make room there"
+    return reason
 
 
 def _escaped(path: Path) -> str:
     """As a D-Bus address has it: other bytes than these as %XX (D-Bus specification, Server addresses)."""
     return "".join(chr(octet) if octet in _PLAIN else f"%{octet:02x}" for octet in os.fsencode(path))
-
-
-async def _within(seconds: float, work: Awaitable[None]) -> None:
-    async with asyncio.timeout(seconds):
-        await work
-
-
-async def _readable(descriptor: int) -> None:
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(descriptor, readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(descriptor)
-
-
-async def _ended(process: "subprocess.Popen[bytes]") -> None:
-    """Waits for its end without a thread or a signal handler."""
-    if process.poll() is not None:
-        return
-    descriptor = os.pidfd_open(process.pid)
-    try:
-        await _readable(descriptor)
-        process.wait()
-    finally:
-        os.close(descriptor)

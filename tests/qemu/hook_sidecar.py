@@ -30,6 +30,9 @@ CONTAINER = "hook-sidecar-0"
 MOUNTED_AT = f"/var/run/kubevirt-hooks/{CONTAINER}"
 """Where the compute container sees the sidecar's hook folder."""
 
+MARK = "HOOK_OF_TEST"
+"""Set in the environment of a sidecar, which its bus inherits."""
+
 INFO_SECONDS = 1
 """virt-launcher's patience with Info; that of the other calls is a minute (facts: kubevirt 1)."""
 
@@ -64,7 +67,7 @@ class HookSidecar:
                 *("--auth", "none", *options),
             ],
             directory / "hook.log",
-            {"CONTAINER_NAME": CONTAINER},
+            {"CONTAINER_NAME": CONTAINER, MARK: str(self.hook_directory)},
         )
 
     def wait_for_socket(self) -> None:
@@ -91,24 +94,26 @@ class HookSidecar:
 
     def bus_daemons(self) -> list[int]:
         """The processes that run its bus."""
-        return processes_with(f"--config-file={self.hook_directory}/")
+        return processes_with("dbus-daemon", f"{MARK}={self.hook_directory}")
 
-    def assert_ends_well(self) -> None:
-        """It ends by itself with 0, has complained about nothing and leaves nothing behind."""
+    def assert_ends_well(self, *left: Path) -> None:
+        """It ends by itself with 0, has complained about nothing and leaves nothing behind, but `left`."""
         assert self.process.wait() == 0, self.process.output
         assert "Traceback" not in self.process.output, self.process.output
-        assert self.left_files() == []
+        assert self.left_files() == [*left]
         wait_until(lambda: self.bus_daemons() == [], "its bus is gone")
 
 
-def processes_with(word: str) -> list[int]:
-    """The processes with that word in their command line."""
+def processes_with(program: str, variable: str) -> list[int]:
+    """The processes that run `program` with that in their environment, whoever their parent is by now."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and word.encode() in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except (FileNotFoundError, ProcessLookupError):
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().split(b"\0")[0] == program.encode():
+                variables = (entry / "environ").read_bytes().split(b"\0")
+                found += [int(entry.name)] if variable.encode() in variables else []
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            # gone, or somebody else's
             continue
     return found
 

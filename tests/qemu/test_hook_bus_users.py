@@ -133,7 +133,7 @@ def test_others_can_do_nothing_in_the_folders_but_pass_to_the_bus(
 ) -> None:
     directory = sidecar.hook_directory / "dbus"
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in directory.iterdir()}
-    assert modes == {"bus": 0, "bus.conf": 0, "bus.log": 0}
+    assert modes == {"bus": 0}
     assert (directory / "bus").stat().st_uid == QEMUS_USER
     assert stat.S_IMODE(directory.stat().st_mode) == 0o711
     assert stat.S_IMODE(sidecar.run_directory.stat().st_mode) == 0o700
