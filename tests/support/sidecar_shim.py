@@ -1,7 +1,8 @@
 """KubeVirt's sidecar-shim, as far as `hooks/onDefineDomain` meets it.
 
-A double: the shim is a Go program that comes in an image of its own. This follows cmd/sidecars/sidecar_shim.go
-of KubeVirt d923fdb815cd. Its image has Python 3.9, bash and coreutils (rpm/BUILD.bazel), and no vdi-sidecar.
+A double: the shim is a Go program that comes in an image of its own. This follows its source in KubeVirt,
+cmd/sidecars/sidecar_shim.go at d923fdb815cd. Its image has Python 3.9, bash and coreutils (rpm/BUILD.bazel),
+and no vdi-sidecar.
 """
 
 import json
