@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager
 from sidecar.config.options import HookOptions
 from sidecar.daemon import attached, frontends
 from sidecar.errors import UsageError
+from sidecar.guest import GuestState
 from sidecar.log import get_logger
 from sidecar.problems import Problems
 from sidecar.qemu.attach import BusAttach
 from sidecar.qemu.bus import PrivateBus
+from sidecar.qemu.bus_watch import watched
 
 log = get_logger(__name__)
 
@@ -45,7 +47,7 @@ async def hook(options: HookOptions) -> None:
         if grace is not None and options.grace_follows_vmi:
             termination.grace = grace
         # short, but not so short that viewers need not notice
-        return await asyncio.to_thread(
+        defined = await asyncio.to_thread(
             define_domain,
             vmi,
             domain,
@@ -55,12 +57,16 @@ async def hook(options: HookOptions) -> None:
             audio=options.audio,
             input=options.input,
         )
+        # QEMU does not start without it (facts: kubevirt 5); one that runs would lose a bus that is replaced
+        await bus.ready(mend=guest.state is not GuestState.ATTACHED)
+        return defined
 
     async with (
         # first in, last out: a signal that comes while all this starts or ends leaves nothing behind either
         _signals_heard(termination.sigterm, termination.interrupted),
         PrivateBus(place.socket.parent, _qemu_uid(), name=place.socket.name) as bus,
         attached(BusAttach(bus.address), touch_screen=options.touch_screen) as (guest, _),
+        watched(bus, guest, problems),
         frontends(options, guest, problems) as daemon,
         HookServer(
             options.hook_dir.absolute() / SOCKET_NAME, define_domain=define, status=daemon.feed

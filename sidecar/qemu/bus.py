@@ -140,15 +140,15 @@ class PrivateBus:
                 log.warning("the private bus has lost its socket", path=str(self.socket_path))
                 self._daemon.kill()
             if time.monotonic() >= end:
-                raise NotReady(f"the machine's bus is not ready: {self._why_not()}")
+                raise NotReady(self._why_not())
             await asyncio.sleep(POLL)
 
     def _why_not(self) -> str:
         if self.failure:
             return self.failure
         if not self._has_its_socket():
-            return f"its socket {self.socket_path} was taken away; start the machine again"
-        return f"{PROGRAM} does not answer; look into the sidecar's log, or start the machine again"
+            return f"the bus's socket {self.socket_path} was taken away: shut the machine down and start it"
+        return f"the machine's bus does not answer on {self.socket_path}: delete its pod, and start it again"
 
     def _check(self) -> None:
         if len(os.fsencode(self.socket_path)) > MAX_SOCKET_PATH:
@@ -259,7 +259,7 @@ class PrivateBus:
                 if time.monotonic() - self._daemon.began > STEADY:
                     back_off.reset()
                 await self._stop()
-                self._fail("it has ended, and is being started again")
+                self._fail("the machine's bus has ended, and is being started again")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(back_off.next()):
                     await self._wanted.wait()
@@ -267,7 +267,7 @@ class PrivateBus:
             try:
                 await self._start()
             except BusError as error:
-                self._fail(f"it has ended and cannot be started again: {error}")
+                self._fail(f"the machine's bus has ended, and cannot be started again: {error}")
             else:
                 self.changes.notify()
 

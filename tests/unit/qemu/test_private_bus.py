@@ -255,21 +255,23 @@ async def test_one_that_cannot_be_started_again_says_why_until_it_can(
             patch.setenv("PATH", str(short_dir))
             os.kill(pid, signal.SIGKILL)
             await eventually(lambda: "not installed" in bus.failure, "it has been tried")
-            with pytest.raises(NotReady, match=r"bus is not ready: .*install the package dbus"):
+            with pytest.raises(NotReady, match=r"cannot be started again: .*install the package dbus"):
                 await bus.ready(within=0)
         # the next attempt would be seconds away, but somebody needs it
         await bus.ready(within=DEADLINE)
         assert BUS in await names_on(bus)
-    assert [failure.partition(",")[0].partition(" and")[0] for failure in failures] == [
-        "it has ended"
-    ] * 2 + [""]
+    assert [failure.partition(":")[0] for failure in failures] == [
+        "the machine's bus has ended, and is being started again",
+        "the machine's bus has ended, and cannot be started again",
+        "",
+    ]
 
 
 async def test_one_that_has_lost_its_socket_is_replaced_when_nobody_uses_it(short_dir: Path) -> None:
     async with PrivateBus(short_dir / "bus") as bus:
         bus.socket_path.unlink()
         bus.directory.rmdir()
-        with pytest.raises(NotReady, match="was taken away; start the machine again"):
+        with pytest.raises(NotReady, match="was taken away: shut the machine down"):
             await bus.ready(within=0, mend=False)
         assert bus.generation == 1
         await bus.ready(within=DEADLINE)
