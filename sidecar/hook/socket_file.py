@@ -51,21 +51,22 @@ class SocketFile:
             self._remove_stale()
             self._discard_staging()
             self._directory.mkdir(mode=0o700)
+            self._try_to_bind()
         except OSError as error:
-            raise HookSocketError(
-                f"cannot use the hook folder {self.path.parent}: {error.strerror}; name one in which "
-                f"user {os.getuid()} may write"
-            ) from error
+            raise self._unusable(error) from error
 
     def publish(self) -> None:
         """Gives the socket its name. Whoever has our user or group may connect: virt-launcher has both
-        (facts: kubevirt 4), and the status names users, so nobody else may.
+        (facts: kubevirt 4), and the status names users, so nobody else may. Raises HookSocketError.
         """
-        self.staging.chmod(0o660)
-        found = self.staging.lstat()
-        self.staging.rename(self.path)
-        self._published = found.st_dev, found.st_ino
-        self._discard_staging()
+        try:
+            self.staging.chmod(0o660)
+            found = self.staging.lstat()
+            self.staging.rename(self.path)
+            self._published = found.st_dev, found.st_ino
+            self._discard_staging()
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def remove(self) -> None:
         """Takes the name away, unless it names another process's socket by now. May be called twice."""
@@ -87,15 +88,33 @@ class SocketFile:
             self.staging.unlink(missing_ok=True)
             self._directory.rmdir()
 
+    def _try_to_bind(self) -> None:
+        """Learns why a socket cannot be there, which gRPC would not tell. Raises OSError."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+            trial.bind(os.fsencode(self.staging))
+        self.staging.unlink()
+
+    def _unusable(self, error: OSError) -> HookSocketError:
+        reason = (error.strerror or str(error)).lower()
+        advice = f"name one in which user {os.geteuid()} may write: --hook-dir"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice = "make room there"
+        return HookSocketError(f"cannot use the hook folder {self.path.parent}: {reason}; {advice}")
+
     def _remove_stale(self) -> None:
         try:
-            if not stat.S_ISSOCK(self.path.lstat().st_mode):
+            found = self.path.lstat()
+            if not stat.S_ISSOCK(found.st_mode):
                 raise HookSocketError(f"{self.path} is no socket: remove it, or choose another hook folder")
         except FileNotFoundError:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.setblocking(False)
             outcome = probe.connect_ex(os.fsencode(self.path))
+        if outcome == errno.EACCES:
+            raise HookSocketError(
+                f"{self.path} belongs to user {found.st_uid}: remove it, or choose another hook folder"
+            )
         if outcome != errno.ECONNREFUSED:
             raise HookSocketError(
                 f"another process answers on {self.path}: stop it, or choose another hook folder"

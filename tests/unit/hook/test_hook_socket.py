@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import os
+import pwd
+import shutil
 import socket
 import stat
 import subprocess
@@ -150,6 +152,30 @@ async def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, screens,
             pass
     assert str(tmp_path / "file") in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_folder_that_vanishes_meanwhile_is_one_line(socket_path: Path) -> None:
+    file = SocketFile(socket_path)
+    file.prepare()
+    shutil.rmtree(socket_path.parent)
+    with pytest.raises(HookSocketError, match=r"cannot use the hook folder .*: no such file"):
+        file.publish()
+    file.remove()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_the_socket_of_another_user_is_named(short_dir: Path) -> None:
+    short_dir.chmod(0o777)
+    path = short_dir / "vdi-sidecar.sock"
+    with listening(path):
+        path.chmod(0o600)
+    nobody = pwd.getpwnam("nobody").pw_uid
+    os.seteuid(nobody)
+    try:
+        with pytest.raises(HookSocketError, match="belongs to user 0: remove it"):
+            SocketFile(path).prepare()
+    finally:
+        os.seteuid(0)
 
 
 def test_a_path_that_no_socket_can_have_is_refused(tmp_path: Path) -> None:
