@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,18 @@ FOR_ANOTHER_QEMU = "import sidecar.pod as p; p.QEMU_UID = {uid}; from sidecar.__
 class HookSidecar:
     """The hook on a loopback port, its folders in `directory`; its socket is there when it is made.
 
-    `qemu_uid`: the user who stands for KubeVirt's 107 on a machine that has none.
+    `qemu_uid`: the user who stands for KubeVirt's 107 on a machine that has none. `wrapper`: a command that
+    runs the one that follows it, such as `setpriv`.
     """
 
-    def __init__(self, directory: Path, *options: str, qemu_uid: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        qemu_uid: int | None = None,
+        wrapper: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = free_port()
         self.hook_directory = directory / "hooks"
         self.hook_directory.mkdir(exist_ok=True)
@@ -62,12 +70,12 @@ class HookSidecar:
             program = (sys.executable, "-W", "error", "-c", FOR_ANOTHER_QEMU.format(uid=qemu_uid))
         self.process = Process(
             [
-                *(*program, "hook", "--hook-dir", str(self.hook_directory)),
+                *(*wrapper, *program, "hook", "--hook-dir", str(self.hook_directory)),
                 *("--run-dir", str(self.run_directory), "--vnc", f"127.0.0.1:{self.port}"),
                 *("--auth", "none", *options),
             ],
             directory / "hook.log",
-            {"CONTAINER_NAME": CONTAINER, MARK: str(self.hook_directory)},
+            {"CONTAINER_NAME": CONTAINER, MARK: str(self.hook_directory), **(environment or {})},
         )
 
     def wait_for_socket(self) -> None:
@@ -95,6 +103,14 @@ class HookSidecar:
     def bus_daemons(self) -> list[int]:
         """The processes that run its bus."""
         return processes_with("dbus-daemon", f"{MARK}={self.hook_directory}")
+
+    def refusal(self, status: int = 1) -> str:
+        """It ends by itself with that exit status, and says why in one line; that."""
+        assert self.process.wait() == status, self.process.output
+        assert "Traceback" not in self.process.output
+        *_, last = self.process.output.splitlines()
+        assert last.startswith("vdi-sidecar: ")
+        return last
 
     def assert_ends_well(self, *left: Path) -> None:
         """It ends by itself with 0, has complained about nothing and leaves nothing behind, but `left`."""
