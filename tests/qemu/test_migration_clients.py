@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from migration_hosts import Host, two_hosts
-from support.guest_image import Mode, desktop
+from support.guest_image import Mode
 from support.migration import ENDED, Migration, Service
 from support.viewers import TigerVnc, XServer
 from support.waiting import wait_until
@@ -44,7 +44,7 @@ def test_tigervnc_shows_why_before_it_closes_its_window(hosts: tuple[Host, Host]
     with Service(source.vnc, keeps_lines=True) as service:
         host, port = service.address
         with contextlib.closing(TigerVnc(x_server, f"{host}::{port}")) as viewer:
-            wait_until(lambda: viewer.shows(desktop()), "TigerVNC shows the machine")
+            wait_until(lambda: viewer.shows(machine.screendump()), "TigerVNC shows the machine")
             Migration(machine, target.await_machine(source.domain)).complete()
             source.leave()
             source.sidecar.assert_ends_well()
