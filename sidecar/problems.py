@@ -1,6 +1,6 @@
 """What is wrong although the daemon runs: found by many rooms, told in the log, the status and `doctor`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -49,6 +49,14 @@ class Problems:
         if self._problems.pop(code, None) is not None:
             log.info("problem gone", code=code)
             self.changes.notify()
+
+    def looked(self, codes: Iterable[str], found: Iterable[Problem]) -> None:
+        """Somebody has looked for the problems of `codes`: those in `found` are there, the others are not."""
+        there = {problem.code: problem for problem in found}
+        for code in sorted(set(codes) - set(there)):
+            self.gone(code)
+        for problem in there.values():
+            self.found(problem)
 
     @property
     def health(self) -> str:

@@ -8,35 +8,28 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import click
+
+from sidecar.advice.container import Limits, read_limits
+from sidecar.advice.cpu import check_cpu_limit
+from sidecar.advice.memory import MIB, USUAL_PIXELS, check_memory_limit, needed_memory
+from sidecar.cli.finding import FAILURES, Finding, Verdict, finding_of
+from sidecar.cli.setting import LISTEN_ADDRESS, NO_ADDRESS, TCP_ADDRESS, SettingsCommand
+from sidecar.cli.shared import running_daemon_settings
+from sidecar.config.options import HookOptions
+from sidecar.config.run_directory import ADMIN_SOCKET
+from sidecar.control.admin_client import connect_admin
+from sidecar.errors import SidecarError, UsageError
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_QEMU = (7, 2)
 
 QEMU_PLACES = (f"qemu-system-{platform.machine()}", "/usr/libexec/qemu-kvm", "qemu-kvm", "kvm")
 """Debian's and Fedora's names first, then where CentOS Stream puts it."""
-
-
-class Verdict(StrEnum):
-    """How a check went."""
-
-    OK = "ok"
-    OPTIONAL = "optional"
-    """missing, and something is slower or not there without it"""
-    MISSING = "missing"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check has found, and what to do if that is not all well."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
 
 
 def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
@@ -128,27 +121,113 @@ def check_library(
     return Finding(distribution, Verdict.OK, version)
 
 
+def check_container(limits: Limits) -> list[Finding]:
+    """The limits of the container that this runs in, against what one viewer's VNC needs."""
+    needed = needed_memory(USUAL_PIXELS, rdp=False, h264=False)
+    memory = "no limit" if limits.memory is None else f"{limits.memory // MIB} MiB"
+    cpus = "no limit" if limits.cpus is None else f"{limits.cpus * 1000:.0f}m"
+    problems = {
+        "memory limit": (memory, check_memory_limit(limits, needed)),
+        "CPU limit": (cpus, check_cpu_limit(limits)),
+    }
+    return [
+        Finding(name, Verdict.OK, found) if problem is None else finding_of(problem)
+        for name, (found, problem) in problems.items()
+    ]
+
+
+def check_daemon(run_dir: Path) -> list[Finding]:
+    """What a daemon tells that runs in `run_dir`; nothing where there is none."""
+    socket = run_dir / ADMIN_SOCKET
+    if not socket.exists():
+        return []
+    try:
+        with connect_admin(socket) as daemon:
+            document = daemon.ask("status")
+    except SidecarError as error:
+        return [Finding("daemon", Verdict.WARNING, "does not answer", str(error))]
+    state = f"runs in {run_dir}, the machine is {document['vm']['state']}"
+    problems = [
+        Finding(each["code"], Verdict(each["severity"]), each["message"])
+        for each in document["health"]["problems"]
+    ]
+    return [Finding("daemon", Verdict.OK, state), *problems]
+
+
 def examine() -> list[Finding]:
-    """Every check, in the order in which it is shown."""
+    """Every check of this machine, in the order in which it is shown."""
     return [
         check_python(),
         check_dbus_daemon(),
         *check_qemu(),
         check_kvm(),
         *(check_library(*library, importlib.util.find_spec) for library in LIBRARIES),
+        *check_container(read_limits()),
     ]
 
 
-@click.command(short_help="Say what is installed, what is missing, and what to do about it.")
+@click.command(
+    cls=SettingsCommand,
+    short_help="Say what is installed, what is missing, and what to do about it.",
+    epilog="""\b
+Examples:
+  vdi-sidecar doctor
+  kubectl get vmi myvm -o json | vdi-sidecar doctor --vmi -
+  kubectl exec virt-launcher-myvm-xxxxx -c hook-sidecar-0 -- vdi-sidecar doctor
+
+Exits with 1 when something is missing or does not work (`missing`, `degraded`), with 2 for wrong usage, else
+with 0. docs/doctor.md explains every finding.""",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(as_json: bool) -> int:
-    """Check this machine. Exits with 1 when something that is needed is missing."""
-    findings = examine()
+@click.option(
+    "--vmi",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Look at a VirtualMachineInstance (JSON, `-` for stdin), and at nothing else.",
+)
+@click.option(
+    "--vnc",
+    type=LISTEN_ADDRESS,
+    multiple=True,
+    metavar="ADDRESS",
+    help="With --vmi: where the sidecar serves VNC; by default what the VMI's annotation says.",
+)
+@click.option("--rdp", type=LISTEN_ADDRESS, multiple=True, metavar="ADDRESS", help="The same for RDP.")
+@click.option("--web", type=TCP_ADDRESS, metavar="HOST:PORT", help="The same for WebSocket.")
+@running_daemon_settings
+def doctor(as_json: bool, vmi: Path | None, run_dir: Path, **listening: Any) -> int:
+    """Check this machine and the daemon that runs on it, or the VMI of a machine in KubeVirt."""
+    if vmi is None:
+        if any(listening.values()):
+            raise UsageError("--vnc, --rdp and --web belong to --vmi FILE")
+        told = check_daemon(run_dir)
+        # the daemon knows better what it needs
+        known = {finding.name for finding in told}
+        findings = [*(finding for finding in examine() if finding.name not in known), *told]
+    else:
+        from sidecar.cli.doctor_vmi import examine_vmi, read_vmi_file
+
+        findings = examine_vmi(read_vmi_file(vmi), _said(run_dir, **listening))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         _print(findings)
-    return int(any(finding.verdict is Verdict.MISSING for finding in findings))
+    return int(any(finding.verdict in FAILURES for finding in findings))
+
+
+def _said(run_dir: Path, vnc: tuple[Any, ...], rdp: tuple[Any, ...], web: Any) -> HookOptions | None:
+    """The listeners that the command line names, if it names any."""
+    if not (vnc or rdp or web):
+        return None
+    said: dict[str, Any] = {"rdp": _addresses(rdp), "web": web}
+    if vnc:
+        said["vnc"] = _addresses(vnc)
+    # nothing listens here, so nobody need be kept out
+    return HookOptions(run_dir=run_dir, insecure=True, **said)
+
+
+def _addresses(addresses: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(address for address in addresses if address != NO_ADDRESS)
 
 
 def _print(findings: Sequence[Finding]) -> None:

@@ -36,3 +36,12 @@ def test_a_newer_problem_takes_the_place_of_an_older_one_of_its_code() -> None:
     problems.found(WARNING)
     problems.found(Problem("MemoryLimit", Severity.DEGRADED, "it was killed"))
     assert [each.message for each in problems] == ["it was killed"]
+
+
+def test_who_has_looked_says_what_is_there_and_what_is_not() -> None:
+    problems = Problems()
+    problems.found(DEGRADED)
+    problems.looked(("MemoryLimit", "CpuLimit"), [WARNING])
+    assert sorted(each.code for each in problems) == ["BusEnded", "MemoryLimit"]
+    problems.looked(("MemoryLimit", "CpuLimit"), [])
+    assert [each.code for each in problems] == ["BusEnded"]

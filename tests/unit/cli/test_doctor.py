@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.cli import doctor, main
-from sidecar.cli.doctor import Finding, Verdict
+from sidecar.cli.finding import Finding, Verdict
 
 
 @pytest.mark.parametrize(
