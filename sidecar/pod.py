@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 
 from sidecar.config.options import HookOptions
 from sidecar.daemon import attached, frontends
-from sidecar.errors import UsageError
 from sidecar.guest import GuestState
 from sidecar.log import get_logger
 from sidecar.problems import Problems
@@ -29,20 +28,23 @@ async def hook(options: HookOptions) -> None:
     from sidecar.hook.server import SOCKET_NAME, HookServer
     from sidecar.hook.termination import Termination, pod_grace_period, time_to_go
 
-    if options.hook_dir is None:
-        raise UsageError("--hook-dir none is not there yet")
+    hook_dir = None if options.hook_dir is None else options.hook_dir.absolute()
+    plugin_socket = None if options.plugin_socket is None else options.plugin_socket.absolute()
     problems = Problems()
     place = bus_place(
         os.environ,
-        hook_dir=options.hook_dir.absolute(),
-        plugin_socket=options.plugin_socket,
+        hook_dir=hook_dir,
+        plugin_socket=plugin_socket,
         bus_dir=options.bus_dir,
         bus_dir_for_qemu=options.bus_dir_for_qemu,
         dbus_address=options.dbus_address,
     )
-    termination = Termination(grace=options.grace)
+    # without a hook socket nobody calls Shutdown
+    leave_after = options.leave_after if hook_dir is None else None
+    termination = Termination(grace=options.grace, leave_after=leave_after)
 
     async def define(domain: bytes, vmi: bytes) -> bytes:
+        termination.domain_wanted()
         grace = pod_grace_period(vmi)
         if grace is not None and options.grace_follows_vmi:
             termination.grace = grace
@@ -69,7 +71,10 @@ async def hook(options: HookOptions) -> None:
         watched(bus, guest, problems),
         frontends(options, guest, problems) as daemon,
         HookServer(
-            options.hook_dir.absolute() / SOCKET_NAME, define_domain=define, status=daemon.feed
+            None if hook_dir is None else hook_dir / SOCKET_NAME,
+            plugin_socket=plugin_socket,
+            define_domain=define,
+            status=daemon.feed,
         ) as server,
     ):
         guest.lifecycle.subscribe(termination.guest_changed)

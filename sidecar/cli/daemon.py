@@ -134,6 +134,13 @@ Every setting can also stand in the file of --config and in the environment
     show_default=False,
     help="How long a running machine keeps its viewers after SIGTERM; by default what the VMI says.",
 )
+@setting(
+    "--leave-after",
+    section="KubeVirt",
+    type=SECONDS,
+    metavar="TIME",
+    help="By the plugin API alone: leave when the machine has been gone for so long.",
+)
 @domain_settings
 @daemon_settings
 @click.pass_context

@@ -122,6 +122,8 @@ class HookOptions(DaemonOptions):
     """Whether a missing absolute pointer is added; None: the annotation vdi-sidecar/input, then yes."""
     grace: float = 60.0
     """Seconds after SIGTERM during which a running machine keeps its bus and its viewers."""
+    leave_after: float = 30.0
+    """Seconds without a machine that was there, after which the daemon leaves where nobody calls Shutdown."""
     grace_follows_vmi: bool = True
     """Whether the VMI's own grace period takes the place of `grace` once it is known: nobody gave one."""
 
@@ -129,6 +131,8 @@ class HookOptions(DaemonOptions):
         _check(self)
         if not 0 <= self.grace <= 86400 * 365:
             raise UsageError("--grace must be from nothing to a year")
+        if not 0 <= self.leave_after <= 86400 * 365:
+            raise UsageError("--leave-after must be from nothing to a year")
         if self.dbus_address is not None:
             _check_bus_address(self.dbus_address)
         if self.hook_dir is None and self.plugin_socket is None:
