@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from sidecar.advice import arrival, cpu, graphics, memory, pod_network
@@ -55,7 +56,12 @@ class Advisor:
         self._nearly_full = False
 
     def defined(self, vmi: Vmi) -> None:
-        """The domain of `vmi` was answered to virt-launcher."""
+        """The domain of `vmi` was answered to virt-launcher. One that says nothing is no reason to take back
+        what another has said: the plugin API may be called without a VMI.
+        """
+        if vmi == Vmi():
+            self._arrival.defined(self._clock())
+            return
         found = check_pod_network(vmi, self._listeners)
         no_screen = check_graphics(vmi, self._screen)
         if no_screen is not None:
@@ -65,7 +71,7 @@ class Advisor:
         self._problems.looked(VMI_CODES, found)
 
     def guest_changed(self, state: GuestState) -> None:
-        """For the guest's `lifecycle`."""
+        """The guest has come or gone; heard by itself while `at_work`."""
         self._arrival.guest_changed(state)
         self._look_for_qemu()
 
@@ -84,16 +90,25 @@ class Advisor:
         self._problems.looked(CONTAINER_CODES, [problem for problem in found if problem is not None])
         self._look_for_qemu()
 
-    async def run(self, *, interval: float = INTERVAL) -> None:
-        """Looks now and every `interval` seconds, until it is cancelled."""
+    @asynccontextmanager
+    async def at_work(self, *, interval: float = INTERVAL) -> AsyncIterator[None]:
+        """Looks on entering and every `interval` seconds while it is entered, and follows the guest."""
         unsubscribe = self._guest.lifecycle.subscribe(self.guest_changed)
+        self.guest_changed(self._guest.state)
+        self.look()
+        task = asyncio.create_task(self._look_again(interval))
         try:
-            self.guest_changed(self._guest.state)
-            while True:
-                self.look()
-                await asyncio.sleep(interval)
+            yield
         finally:
             unsubscribe()
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _look_again(self, interval: float) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            self.look()
 
     def _look_for_qemu(self) -> None:
         problem = self._arrival.problem(self._clock())

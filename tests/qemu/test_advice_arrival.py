@@ -1,4 +1,4 @@
-"""A QEMU that comes, or does not come, onto the bus of a machine that was defined; and what doctor tells."""
+"""A QEMU that comes, or does not come, onto the bus of a machine that was defined."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from sidecar.advice.advisor import Advisor
 from sidecar.advice.container import read_limits, read_memory_use
 from sidecar.daemon import attached
 from sidecar.domain.vmi import Vmi
+from sidecar.guest import GuestState
 from sidecar.problems import Problems
 from sidecar.qemu.attach import BusAttach
 
@@ -25,8 +26,7 @@ async def test_a_qemu_that_is_late_is_missed_until_it_comes(bus: Bus, start_qemu
 
     async with attached(BusAttach(bus.address)) as (guest, _):
         advisor = Advisor(problems, guest, [], rdp=False, h264=False, clock=lambda: now)
-        async with asyncio.TaskGroup() as tasks:
-            work = tasks.create_task(advisor.run(interval=0.05))
+        async with advisor.at_work(interval=0.05):
             advisor.defined(Vmi())
             assert "QemuNotOnTheBus" not in codes()
             now = 61
@@ -34,10 +34,10 @@ async def test_a_qemu_that_is_late_is_missed_until_it_comes(bus: Bus, start_qemu
             qemu = await asyncio.to_thread(start_qemu, dbus_display(bus.address))
             await eventually(lambda: "QemuNotOnTheBus" not in codes(), "the machine has come")
             qemu.kill()
+            await eventually(lambda: guest.state is GuestState.LOST, "the machine is gone")
             now = 1000
             advisor.look()
             assert "QemuNotOnTheBus" not in codes()
-            work.cancel()
 
 
 def test_the_kernels_files_here_are_read_or_say_nothing() -> None:

@@ -1,7 +1,6 @@
 """The checks as the daemon asks them."""
 
 import asyncio
-from contextlib import suppress
 
 from support.synthetic_guest import SyntheticGuest
 from support.waiting import eventually
@@ -140,16 +139,28 @@ def test_what_stays_is_told_once() -> None:
     assert changes[-1] == ["CpuLimit", "MemoryLimit", "MemoryNearlyFull"]
 
 
-async def test_it_looks_by_itself_and_hears_of_the_guest_until_it_is_cancelled() -> None:
+def test_a_definition_without_a_vmi_takes_nothing_back() -> None:
+    house = House()
+    house.advisor.defined(masquerade())
+    house.advisor.defined(Vmi())
+    assert house.codes == ["MasqueradeWithoutPorts"]
+
+
+async def test_at_work_it_looks_by_itself_and_hears_of_the_guest() -> None:
     house = House()
     house.advisor.defined(Vmi())
-    work = asyncio.create_task(house.advisor.run(interval=0.01))
-    house.now = 61
-    await eventually(lambda: house.codes == ["QemuNotOnTheBus"], "the machine is missed")
-    house.guest.state = GuestState.ATTACHED
-    house.guest.lifecycle.notify(GuestState.ATTACHED)
-    assert house.codes == []
-    work.cancel()
-    with suppress(asyncio.CancelledError):
-        await work
+    async with house.advisor.at_work(interval=0.01):
+        house.now = 61
+        await eventually(lambda: house.codes == ["QemuNotOnTheBus"], "the machine is missed")
+        house.guest.state = GuestState.ATTACHED
+        house.guest.lifecycle.notify(GuestState.ATTACHED)
+        assert house.codes == []
     assert len(house.guest.lifecycle) == 0
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_limits_are_told_as_soon_as_it_is_at_work() -> None:
+    house = House()
+    house.limits = Limits(64_000_000, None)
+    async with house.advisor.at_work():
+        assert house.codes == ["MemoryLimit"]
