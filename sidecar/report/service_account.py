@@ -30,14 +30,14 @@ class InCluster:
     """The API server of the cluster that this process runs in.
 
     `environ`: has KUBERNETES_SERVICE_HOST and _PORT, as every container of a pod; POD_NAME goes before the
-    name of the pod in the token.
+    name of the pod in the token. `directory`: where the service account is mounted; None: where it always is.
     """
 
-    def __init__(self, environ: Mapping[str, str], directory: Path = MOUNTED_AT) -> None:
+    def __init__(self, environ: Mapping[str, str], directory: Path | None = None) -> None:
         self._host = environ.get("KUBERNETES_SERVICE_HOST", "")
         self._port = environ.get("KUBERNETES_SERVICE_PORT", "443")
         self._pod = environ.get("POD_NAME", "")
-        self._directory = directory
+        self._directory = MOUNTED_AT if directory is None else directory
         self._trust: tuple[bytes, ssl.SSLContext] | None = None
 
     @property
