@@ -157,9 +157,10 @@ def copy_tree(source: Path, goal: Path, left_out: tuple[str, ...]) -> None:
 def package_of(path: Path) -> str | None:
     """The Debian package that has installed a file, under its name before or after /usr was merged."""
     for name in (path, Path(str(path).removeprefix("/usr")), path.resolve()):
-        done = run("dpkg-query", "--search", name)
-        if done.returncode == 0:
-            return done.stdout.partition(": ")[0].partition(",")[0]
+        for line in run("dpkg-query", "--search", name).stdout.splitlines():
+            # libc6:amd64: /usr/lib/...; several owners have commas between them
+            if not line.startswith("diversion by "):
+                return line.partition(": ")[0].partition(",")[0]
     return None
 
 
@@ -206,7 +207,9 @@ def main(target: Path, packages: Path) -> None:
     command = target / "usr/bin/vdi-sidecar"
     command.write_text(COMMAND)
     command.chmod(0o755)
-    state_origins({path for path in programs if target not in path.parents} | {STDLIB / "os.py"}, target)
+    # Debian has cut its standard library in two
+    library = {STDLIB / "os.py", STDLIB / "asyncio" / "events.py"}
+    state_origins({path for path in programs if target not in path.parents} | library, target)
 
 
 if __name__ == "__main__":

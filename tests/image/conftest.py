@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.buildah import Container, Storage
+from support.buildah import PROJECT, Container, Documented, Storage, documented_commands
+
+from sidecar import __version__
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +25,23 @@ def storage() -> Iterator[Storage]:
 
 
 @pytest.fixture(scope="session")
-def sidecar_image(storage: Storage) -> str:
-    """The sidecar's image, built as its users build it."""
-    name = "localhost/vdi-sidecar-test:1"
-    storage.build("--tag", name)
-    return name
+def documented(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Documented:
+    """Types them, one after the other: the images are built."""
+    directory = tmp_path_factory.mktemp("documented")
+    (directory / "images").symlink_to(PROJECT / "images")
+    return Documented(storage.shell(documented_commands(), directory), directory)
+
+
+@pytest.fixture(scope="session")
+def sidecar_image(documented: Documented) -> str:
+    """The sidecar's image."""
+    return f"localhost/vdi-sidecar:{__version__}"
+
+
+@pytest.fixture(scope="session")
+def demo_guest_image(documented: Documented) -> str:
+    """The demo guest's image."""
+    return f"localhost/vdi-sidecar-demo-guest:{__version__}"
 
 
 @pytest.fixture(scope="session")

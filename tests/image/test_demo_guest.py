@@ -11,15 +11,13 @@ from support.qemu import Qemu
 
 from sidecar.demo.machine import BOX_IMAGE
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
-def test_the_disk_in_it_boots_and_shows_the_known_picture(storage: Storage, short_dir: Path) -> None:
-    name = "localhost/vdi-sidecar-demo-guest-test:1"
-    archive = short_dir / "guest.tar"
-    storage.build("demo-guest", "--tag", name, "--output", f"oci-archive:{archive}")
-    assert archive.stat().st_size > 0
-    container = Container(storage, name)
+def test_the_disk_in_it_boots_and_shows_the_known_picture(
+    storage: Storage, demo_guest_image: str, short_dir: Path
+) -> None:
+    container = Container(storage, demo_guest_image)
     # a containerDisk holds one disk, in /disk, readable by KubeVirt's QEMU
     assert [path.name for path in container.root.iterdir()] == ["disk"]
     (disk,) = (container.root / "disk").iterdir()

@@ -5,6 +5,7 @@ The first test that runs builds it, which takes about a minute and a half withou
 
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import grpc
 import numpy as np
 import pytest
 from lxml import etree
-from support.buildah import QEMU_USER, Container, Storage
+from support.buildah import PROJECT, QEMU_USER, Container, Documented, Storage
 from support.domain_samples import DIRECTORY, sample
 from support.guest_image import Mode, desktop
 from support.ports import free_port
@@ -48,6 +49,24 @@ def listing(root: Path) -> dict[str, tuple[int, int, int, int]]:
         about = path.lstat()
         found[str(path.relative_to(root))] = (about.st_mode, about.st_uid, about.st_size, about.st_mtime_ns)
     return found
+
+
+def test_what_the_documentation_tells_to_type_does_what_it_says(documented: Documented) -> None:
+    lines = documented.printed.splitlines()
+    for name in ("vdi-sidecar", "vdi-sidecar-demo-guest"):
+        assert [line for line in lines if line.split()[:1] == [f"localhost/{name}:{__version__}"]]
+    assert f"vdi-sidecar {__version__}" in lines
+    assert [line for line in lines if line.startswith("ok") and "dbus-daemon" in line]
+    assert (documented.directory / "demo-guest.tar").stat().st_size > 0
+
+
+def test_it_is_about_as_small_as_the_documentation_says(container: Container) -> None:
+    stated = re.search(r"^(\d+) MB, and", (PROJECT / "docs" / "images.md").read_text(), re.MULTILINE)
+    assert stated
+    files = [path.lstat() for path in container.root.rglob("*")]
+    size = sum(about.st_size for about in files if stat.S_ISREG(about.st_mode)) / 1e6
+    # libraries' newest versions are taken
+    assert size == pytest.approx(int(stated[1]), rel=0.15)
 
 
 def test_it_runs_as_user_107_and_needs_no_shell_to_start(storage: Storage, sidecar_image: str) -> None:
@@ -84,6 +103,7 @@ def test_all_its_python_is_compiled(container: Container) -> None:
 def test_it_names_the_packages_that_it_was_put_together_from(container: Container) -> None:
     entries = {path.name for path in (container.root / "var/lib/dpkg/status.d").iterdir()}
     assert {"dbus-daemon", "libc6"} <= entries
+    assert [name for name in entries if re.fullmatch(r"libpython3\.\d+-stdlib", name)]
     for name in entries:
         assert (container.root / "usr/share/doc" / name / "copyright").exists()
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,24 @@ needed here, which works in a chroot and without cgroups, too.
 """
 
 
+RUN_HERE = ("images/build", "export ", "container=", "buildah ")
+"""How lines of docs/images.md begin that need no engine and no cluster."""
+
+
+def documented_commands() -> list[str]:
+    """What docs/images.md tells to type, as far as it can be run here."""
+    lines = (PROJECT / "docs" / "images.md").read_text().splitlines()
+    return [line.strip() for line in lines if line.startswith("    ") and line.strip().startswith(RUN_HERE)]
+
+
+@dataclass(frozen=True, slots=True)
+class Documented:
+    """What the commands of docs/images.md did: what they printed, and where they put their files."""
+
+    printed: str
+    directory: Path
+
+
 class Storage:
     """Where images and containers are kept, in a directory that the caller removes."""
 
@@ -71,6 +90,19 @@ class Storage:
         """Runs `images/build ARGUMENTS`; what it prints. AssertionError with all it says when it fails."""
         done = subprocess.run([BUILD, *arguments], env=self.environment, capture_output=True, text=True)
         assert done.returncode == 0, f"images/build {' '.join(arguments)} failed:\n{done.stderr}"
+        return done.stdout
+
+    def shell(self, commands: Sequence[str], directory: Path) -> str:
+        """Runs shell commands in a directory until one fails (AssertionError); what they print."""
+        script = "\n".join(("set -e", *commands))
+        done = subprocess.run(
+            [MOUNTED_ROOT, "sh", "-c", script],
+            cwd=directory,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{script}\n{done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
     def buildah(self, *arguments: str) -> str:
