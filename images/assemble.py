@@ -158,7 +158,7 @@ def package_of(path: Path) -> str | None:
     """The Debian package that has installed a file, under its name before or after /usr was merged."""
     for name in (path, Path(str(path).removeprefix("/usr")), path.resolve()):
         for line in run("dpkg-query", "--search", name).stdout.splitlines():
-            # libc6:amd64: /usr/lib/...; several owners have commas between them
+            # NAME[:ARCHITECTURE]: /PATH; several owners have commas between them
             if not line.startswith("diversion by "):
                 return line.partition(": ")[0].partition(",")[0]
     return None
