@@ -50,8 +50,10 @@ class Libvirt:
             "XDG_RUNTIME_DIR": str(run),
         }
         socket = run / "libvirt" / "libvirt-sock"
+        # by a program, since Python would fork for `user=`, which gRPC in this process does not bear
+        as_user = () if USER is None else ("setpriv", f"--reuid={USER}", "--clear-groups")
         # with a socket, as virt-launcher writes it, virsh starts no daemon of its own
-        self._virsh = ("virsh", "--quiet", "--connect", f"qemu+unix:///session?socket={socket}")
+        self._virsh = (*as_user, "virsh", "--quiet", "--connect", f"qemu+unix:///session?socket={socket}")
         self._process = Process(
             [sys.executable, libvirt_reaper.__file__, USER or "-", "libvirtd"],
             directory / "libvirtd.log",
@@ -83,7 +85,6 @@ class Libvirt:
         done = subprocess.run(
             [*self._virsh, *arguments],
             env=self._environment,
-            user=USER,
             capture_output=True,
             text=True,
             check=False,
