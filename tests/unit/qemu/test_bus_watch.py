@@ -87,12 +87,20 @@ async def test_a_machine_that_is_left_behind_is_told_until_it_is_back(scene: Sce
     await eventually(lambda: scene.problems.health == "ok", "it is back")
 
 
-async def test_a_machine_that_had_ended_before_is_not_missed(scene: Scene) -> None:
+async def test_a_machine_that_had_ended_before_is_not_missed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[bool] = []
+    really = scene.bus.answers
+
+    async def answers() -> bool:
+        looked.append(await really())
+        return looked[-1]
+
+    monkeypatch.setattr(scene.bus, "answers", answers)
     scene.machine_is(GuestState.ATTACHED)
     scene.machine_is(GuestState.LOST)
-    # the watch asks the bus before we do, twice
-    await scene.bus.ready()
-    await scene.bus.ready()
+    await eventually(lambda: looked == [True], "the watch has seen that the bus is there")
     await scene.bus_dies()
     await eventually(lambda: scene.told[-1:] == [""], "all is well again")
     assert not any(NO_SCREEN in message for message in scene.told)
