@@ -80,7 +80,7 @@ def test_a_machine_that_is_defined_in_the_moment_in_which_the_bus_dies_starts(
 ) -> None:
     kill_bus(sidecar)
     assert_shown(sidecar, define_and_start(sidecar, launcher, start_qemu))
-    wait_until(lambda: status_of(launcher).health.state == "ok", "all is well")
+    wait_until(lambda: told(launcher) == "", "all is well")
 
 
 def test_a_machine_that_is_left_behind_is_told_until_it_is_started_again(
@@ -98,7 +98,7 @@ def test_a_machine_that_is_left_behind_is_told_until_it_is_started_again(
     qemu.close()
     assert_shown(sidecar, define_and_start(sidecar, launcher, start_qemu))
     wait_until(lambda: told(launcher) == "", "all is well")
-    assert status_of(launcher).health.state == "ok"
+    assert status_of(launcher).health.state != "degraded"
 
 
 def test_without_a_bus_no_domain_is_handed_out_and_the_next_one_is_whole(
