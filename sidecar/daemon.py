@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Any
 
 from sidecar.access.certificate import server_context
@@ -50,7 +50,7 @@ class Daemon:
         self.feed = feed
         self.vnc = vnc
         self.addresses = addresses
-        """Where viewers connect, as `vnc` or `rdp` and an address, or a WebSocket URL."""
+        """Where it listens: `vnc`, `rdp` or `metrics` and an address, or a WebSocket URL."""
 
 
 @asynccontextmanager
@@ -92,14 +92,14 @@ async def frontends(
         )
         admin = AdminServer(options.run_dir / ADMIN_SOCKET, CommandTable(*session_commands(feed)))
         try:
-            async with admin, vnc:
+            async with admin, _metrics(options, feed) as metrics_address, vnc:
                 for address in options.vnc:
                     addresses.append(f"vnc {await _listen(vnc, address)}")
                 async with (
                     _rdp(options, guest, registry, broadcasts, seats) as rdp_addresses,
                     _web(options, vnc) as web_address,
                 ):
-                    addresses += rdp_addresses + web_address
+                    addresses += rdp_addresses + web_address + metrics_address
                     for where in addresses:
                         log.info("listening", address=where)
                     # what start-up has left behind is not worth looking through again and again
@@ -222,6 +222,20 @@ async def _rdp(
     )
     async with server:
         yield [f"rdp {await _listen(server, address)}" for address in options.rdp]
+
+
+@asynccontextmanager
+async def _metrics(options: DaemonOptions, feed: StatusFeed) -> AsyncIterator[list[str]]:
+    """Metrics, if they are wanted; loaded only then."""
+    if options.metrics is None:
+        yield []
+        return
+    from sidecar.report.metrics import Metrics
+    from sidecar.report.metrics_server import MetricsServer
+
+    with closing(Metrics(feed.registry, feed.guest, feed.problems)) as metrics:
+        async with MetricsServer(metrics, options.metrics.host, options.metrics.port) as server:
+            yield [f"metrics http://{TcpAddress(options.metrics.host, server.port)}/metrics"]
 
 
 @asynccontextmanager

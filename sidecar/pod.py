@@ -1,32 +1,42 @@
 """`vdi-sidecar hook`: the daemon in the pod of a virtual machine, and what it does there for KubeVirt."""
 
 import asyncio
+import importlib.util
 import os
 import pwd
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
+from sidecar.advice.advisor import Advisor
+from sidecar.advice.listeners import listeners_of
 from sidecar.config.options import HookOptions
 from sidecar.daemon import attached, frontends
-from sidecar.guest import GuestState
+from sidecar.guest import Guest, GuestState
 from sidecar.log import get_logger
 from sidecar.problems import Problems
 from sidecar.qemu.attach import BusAttach
 from sidecar.qemu.bus import PrivateBus
 from sidecar.qemu.bus_watch import watched
+from sidecar.session.feed import StatusFeed
+from sidecar.session.state import EndReason as SessionEnd
+
+if TYPE_CHECKING:
+    from sidecar.report.kubernetes import AnnotationReporter
 
 log = get_logger(__name__)
 
 
 async def hook(options: HookOptions) -> None:
-    """`vdi-sidecar hook`: the bus, the frontends and the hook socket; ends as KubeVirt wants it."""
+    """`vdi-sidecar hook`: the bus, the frontends and the hook sockets; ends as KubeVirt wants it."""
     # gRPC is for this command alone: 17 MB
     from sidecar.domain.bus import bus_place
     from sidecar.domain.command import define_domain
+    from sidecar.domain.vmi import read_vmi
     from sidecar.hook.server import SOCKET_NAME, HookServer
-    from sidecar.hook.termination import Termination, pod_grace_period, time_to_go
+    from sidecar.hook.termination import GRACE_PADDING, EndReason, Termination, time_to_go
 
     hook_dir = None if options.hook_dir is None else options.hook_dir.absolute()
     plugin_socket = None if options.plugin_socket is None else options.plugin_socket.absolute()
@@ -45,13 +55,11 @@ async def hook(options: HookOptions) -> None:
 
     async def define(domain: bytes, vmi: bytes) -> bytes:
         termination.domain_wanted()
-        grace = pod_grace_period(vmi)
-        if grace is not None and options.grace_follows_vmi:
-            termination.grace = grace
-        # short, but not so short that viewers need not notice
+        # both short, but not so short that viewers need not notice
+        known = await asyncio.to_thread(read_vmi, vmi)
         defined = await asyncio.to_thread(
             define_domain,
-            vmi,
+            known,
             domain,
             dbus_address=place.address,
             graphics=options.graphics,
@@ -61,6 +69,11 @@ async def hook(options: HookOptions) -> None:
         )
         # QEMU does not start without it (facts: kubevirt 5); one that runs would lose a bus that is replaced
         await bus.ready(mend=guest.state is not GuestState.ATTACHED)
+        if known.grace is not None and options.grace_follows_vmi:
+            termination.grace = known.grace + GRACE_PADDING
+        advisor.defined(known)
+        if reporter is not None:
+            reporter.identify(known.namespace, known.name, known.uid)
         return defined
 
     async with (
@@ -70,6 +83,8 @@ async def hook(options: HookOptions) -> None:
         attached(BusAttach(bus.address), touch_screen=options.touch_screen) as (guest, _),
         watched(bus, guest, problems),
         frontends(options, guest, problems) as daemon,
+        _advice(options, guest, problems) as advisor,
+        _annotations(options, daemon.feed) as reporter,
         HookServer(
             None if hook_dir is None else hook_dir / SOCKET_NAME,
             plugin_socket=plugin_socket,
@@ -90,6 +105,36 @@ async def hook(options: HookOptions) -> None:
         finally:
             shutdown.cancel()
         log.info("ending", cause=reason.value)
+        if reason in (EndReason.SHUTDOWN_CALLED, EndReason.GUEST_GONE, EndReason.GUEST_LOST):
+            # it has ended, or it runs in another pod now: viewers may come again
+            daemon.registry.close(SessionEnd.GONE)
+
+
+@asynccontextmanager
+async def _advice(options: HookOptions, guest: Guest, problems: Problems) -> AsyncIterator[Advisor]:
+    """Looks for what stands in viewers' way while it is entered, and tells `problems`."""
+    advisor = Advisor(
+        problems,
+        guest,
+        listeners_of(options),
+        rdp=bool(options.rdp),
+        h264=importlib.util.find_spec("av") is not None,
+        screen=options.screen,
+    )
+    async with advisor.at_work():
+        yield advisor
+
+
+@asynccontextmanager
+async def _annotations(options: HookOptions, feed: StatusFeed) -> AsyncIterator["AnnotationReporter | None"]:
+    """Tells the sessions in annotations of the VMI, if it is wanted; loaded only then."""
+    if not options.annotate_vmi:
+        yield None
+        return
+    from sidecar.report.kubernetes import AnnotationReporter
+
+    async with AnnotationReporter(feed) as reporter:
+        yield reporter
 
 
 QEMU_UID = 107

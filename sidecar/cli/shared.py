@@ -67,7 +67,7 @@ def running_daemon_settings(command: T) -> T:
         section="Daemon",
         type=FILE,
         callback=_run_dir,
-        show_default="$XDG_RUNTIME_DIR/vdi-sidecar",
+        show_default="$XDG_RUNTIME_DIR/vdi-sidecar, else below /run or /tmp, or in the hook volume",
         help="Directory of the daemon's admin socket; it tells daemons apart.",
     )
     return _all((run_dir, config_setting), command)

@@ -22,9 +22,10 @@ def how_to_connect(title: str, addresses: Sequence[str], run_dir: Path) -> str:
     `addresses`: as `Daemon.addresses` has them.
     """
     lines = [f"Showing {title}.", ""]
+    told = {"vnc": _vnc, "rdp": _rdp, "metrics": _metrics}
     for address in addresses:
         protocol, _, where = address.partition(" ")
-        lines += {"vnc": _vnc, "rdp": _rdp}[protocol](where) if where else [f"Web: {address}"]
+        lines += told[protocol](where) if where else [f"Web: {address}"]
     lines += [
         "",
         f"Who is there, from another terminal: vdi-sidecar sessions --watch --run-dir {run_dir}",
@@ -57,6 +58,10 @@ def _rdp(address: str) -> list[str]:
         f"  xfreerdp /v:{host}:{where.port} /cert:ignore /gfx",
         f"  rdesktop {host}:{where.port}",
     ]
+
+
+def _metrics(address: str) -> list[str]:
+    return [f"Metrics for Prometheus: {address}"]
 
 
 async def show_sessions(daemon: Daemon) -> None:

@@ -10,7 +10,6 @@ never completes.
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -27,7 +26,6 @@ GRACE_PADDING = 30.0
 """Seconds that virt-controller adds to a VM's own grace period for its pod."""
 DEFAULT_LEAVE_AFTER = 30.0
 """Seconds; time enough for virt-launcher to try a start that has failed again."""
-MAX_GRACE = 10 * 365 * 86400.0
 
 
 class EndReason(Enum):
@@ -145,17 +143,3 @@ async def time_to_go(termination: Termination, *, clock: Callable[[], float] = t
                 continue
     finally:
         unsubscribe()
-
-
-def pod_grace_period(vmi: bytes) -> float | None:
-    """The seconds that the pod of this VirtualMachineInstance (JSON) has from SIGTERM to SIGKILL.
-
-    None when it does not say, whatever it holds. Source: KubeVirt's virt-controller (facts: kubevirt 1.5).
-    """
-    try:
-        seconds = json.loads(vmi)["spec"]["terminationGracePeriodSeconds"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    if type(seconds) is not int or not 0 <= seconds <= MAX_GRACE:
-        return None
-    return seconds + GRACE_PADDING

@@ -1,4 +1,4 @@
-"""A real client of a machine that moves to another host."""
+"""Real clients of a machine that moves to another host, behind one address, as a Service gives them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from migration_hosts import Host, two_hosts
-from support.guest_image import Mode
+from support import freerdp
+from support.freerdp import FreeRdp, Graphics
+from support.guest_image import Mode, typed
 from support.migration import ENDED, Migration, Service
 from support.viewers import TigerVnc, XServer
 from support.waiting import wait_until
 
 from sidecar.broadcast.last_words import last_words
+
+X_CODE = 0x2D
 
 
 @pytest.fixture
@@ -25,7 +29,7 @@ def x_server(short_dir: Path) -> Iterator[XServer]:
 
 @pytest.fixture
 def hosts(short_dir: Path, guest_image: Path) -> Iterator[tuple[Host, Host]]:
-    with two_hosts(short_dir, guest_image) as hosts:
+    with two_hosts(short_dir, guest_image, rdp=True) as hosts:
         yield hosts
 
 
@@ -47,8 +51,27 @@ def test_tigervnc_shows_why_before_it_closes_its_window(hosts: tuple[Host, Host]
             wait_until(lambda: viewer.shows(machine.screendump()), "TigerVNC shows the machine")
             Migration(machine, target.await_machine(source.domain)).complete()
             source.leave()
-            source.sidecar.assert_ends_well()
+            assert source.sidecar.process.wait() == 0
             wait_until(lambda: says_why(viewer.picture()), "TigerVNC shows why it ends")
             assert ENDED.text in viewer.title
             service.drop_lines()
             viewer.process.wait()
+
+
+def test_freerdp_comes_again_by_itself_to_the_new_host(hosts: tuple[Host, Host], x_server: XServer) -> None:
+    source, target = hosts
+    machine = source.boot()
+    machine.show(Mode.DESKTOP)
+    with Service(source.rdp) as service:
+        settings = freerdp.Settings(service.address, graphics=Graphics.PIPELINE, options=["+auto-reconnect"])
+        with contextlib.closing(FreeRdp(x_server, settings)) as viewer:
+            wait_until(lambda: viewer.shows(machine.screendump()), "FreeRDP shows the machine")
+            incoming = target.await_machine(source.domain)
+            Migration(machine, incoming).complete()
+            service.pod = target.rdp
+            source.leave()
+            assert source.sidecar.process.wait() == 0
+            wait_until(lambda: target.sessions == (0, 1), "FreeRDP has come again")
+            wait_until(lambda: viewer.shows(incoming.screendump()), "FreeRDP shows it again")
+            viewer.type("x")
+            incoming.com1.wait_for(typed(X_CODE))

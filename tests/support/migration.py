@@ -15,7 +15,7 @@ from support.waiting import wait_until
 
 from sidecar.session.state import EndReason
 
-ENDED = EndReason.SHUTDOWN
+ENDED = EndReason.GONE
 """What the sessions of the old host are told."""
 
 SLOW = 256 * 1024

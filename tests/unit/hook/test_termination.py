@@ -1,14 +1,11 @@
 import asyncio
-import json
 import subprocess
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sidecar.guest import GuestState
-from sidecar.hook.termination import EndReason, Termination, pod_grace_period, time_to_go
+from sidecar.hook.termination import EndReason, Termination, time_to_go
 
 ATTACHED, LOST, WAITING = GuestState.ATTACHED, GuestState.LOST, GuestState.WAITING
 
@@ -114,34 +111,6 @@ async def test_nobody_listens_after_waiting_was_given_up(termination: Terminatio
     with pytest.raises(asyncio.CancelledError):
         await going
     assert len(termination.changes) == 0
-
-
-@pytest.mark.parametrize(
-    ("spec", "seconds"),
-    [
-        ({"terminationGracePeriodSeconds": 0}, 30.0),
-        ({"terminationGracePeriodSeconds": 180}, 210.0),
-        ({"terminationGracePeriodSeconds": None}, None),
-        ({"terminationGracePeriodSeconds": -1}, None),
-        ({"terminationGracePeriodSeconds": True}, None),
-        ({"terminationGracePeriodSeconds": "180"}, None),
-        ({"terminationGracePeriodSeconds": 10**30}, None),
-        ({}, None),
-        (None, None),
-    ],
-)
-def test_the_pod_has_the_vms_grace_period_and_the_padding(spec: object, seconds: float | None) -> None:
-    assert pod_grace_period(json.dumps({"spec": spec}).encode()) == seconds
-
-
-@pytest.mark.parametrize("vmi", [b"", b"null", b"[]", b"\xff", b"[" * 200_000, b'{"spec":[]}', b'"spec"'])
-def test_what_is_no_vmi_says_nothing_of_a_grace_period(vmi: bytes) -> None:
-    assert pod_grace_period(vmi) is None
-
-
-@given(st.binary())
-def test_any_bytes_are_read_without_an_error(vmi: bytes) -> None:
-    assert pod_grace_period(vmi) is None
 
 
 def test_deciding_does_not_load_grpc() -> None:
