@@ -10,7 +10,7 @@ from support.domain_samples import sample
 
 from sidecar.domain.command import define_domain
 from sidecar.domain.options import Graphics
-from sidecar.hook.termination import pod_grace_period
+from sidecar.domain.vmi import read_vmi
 
 VM_LABEL = "vdi-sidecar/vm"
 CONSOLES = {"podSelector": {"matchLabels": {"vdi-sidecar/console": "true"}}}
@@ -192,7 +192,7 @@ def test_the_rewrite_takes_the_vmi_as_it_is_rendered(machine: Machine) -> None:
     assert made == define_domain(None, domain, graphics=mode, environ=environ)
     assert made != domain
     grace = machine.spec.get("terminationGracePeriodSeconds")
-    assert grace is None or pod_grace_period(machine.as_json) is not None
+    assert read_vmi(machine.as_json).grace == grace
 
 
 @pytest.mark.parametrize("directory", BUILT)
