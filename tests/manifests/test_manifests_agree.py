@@ -130,24 +130,31 @@ def test_metrics_are_scraped_from_the_sidecar(machine: Machine) -> None:
                     "__address__": ip,
                     "__meta_kubernetes_pod_ip": ip,
                     "__meta_kubernetes_pod_container_name": container,
+                    "__meta_kubernetes_pod_label_vdi_sidecar_vm": "myvm",
                 }
                 scraped = relabelled(target, endpoint["relabelings"])
-                assert scraped == (address if container == "hook-sidecar-0" else None)
+                if container == "compute":
+                    assert scraped is None
+                else:
+                    assert scraped is not None
+                    assert (scraped["__address__"], scraped["name"]) == (address, "myvm")
 
 
-def relabelled(target: dict[str, str], rules: list[Object]) -> str | None:
-    """The address that Prometheus asks, None if it drops the target: its rules `keep` and `replace`."""
+def relabelled(target: dict[str, str], rules: list[Object]) -> dict[str, str] | None:
+    """The labels that Prometheus gives a target, None if it drops it: its rules `keep` and `replace`."""
     labels = dict(target)
     for rule in rules:
         (source,) = rule["sourceLabels"]
-        match = re.fullmatch(rule["regex"], labels.get(source, ""))
+        match = re.fullmatch(rule.get("regex", "(.*)"), labels.get(source, ""))
         if rule["action"] == "keep":
             if not match:
                 return None
         elif match:
             assert rule["action"] == "replace"
-            labels[rule["targetLabel"]] = match.expand(re.sub(r"\$(\d)", r"\\g<\1>", rule["replacement"]))
-    return labels["__address__"]
+            labels[rule["targetLabel"]] = match.expand(
+                re.sub(r"\$(\d)", r"\\g<\1>", rule.get("replacement", "$1"))
+            )
+    return labels
 
 
 @every_machine
