@@ -1,4 +1,4 @@
-"""Machines whose processor does not run the tests' guest: libvirt starts them all the same, and they are seen."""
+"""Machines whose processor does not run the tests' guest: libvirt starts them, and they are seen."""
 
 import numpy as np
 import pytest
