@@ -1,7 +1,7 @@
 """What a broadcast knows of one who watches."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 from sidecar.broadcast.canvas import Canvas
 from sidecar.encode.form import Form, Segment
@@ -15,7 +15,7 @@ class Update:
 
     __slots__ = ("_assembled", "segments")
 
-    def __init__(self, segments: list[Segment]) -> None:
+    def __init__(self, segments: Sequence[Segment]) -> None:
         self.segments = segments
         self._assembled: dict[Hashable, bytes] = {}
 

@@ -131,17 +131,8 @@ class BitmapReceiver(Receiver):
         return [
             encode(tile, np.zeros((tile.height, tile.width), np.uint32), self.exact)
             for area in uncovered
-            for tile in _tiles(area)
+            for tile in area.pieces(TILE, TILE)
         ]
-
-
-def _tiles(area: Rectangle) -> list[Rectangle]:
-    """`area` in pieces of at most one tile."""
-    return [
-        Rectangle(x, y, TILE, TILE).intersect(area)
-        for y in range(area.y, area.bottom, TILE)
-        for x in range(area.x, area.right, TILE)
-    ]
 
 
 def form_for(capabilities: ClientCapabilities) -> Form:

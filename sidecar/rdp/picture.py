@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from sidecar.broadcast.broadcast import Broadcasts
-from sidecar.broadcast.last_words import cut, last_words, pieces
+from sidecar.broadcast.last_words import encoded_last_words
 from sidecar.broadcast.receiver import Update
 from sidecar.encode.avc420 import avc_available
-from sidecar.encode.encoders import encode
 from sidecar.guest import Console
 from sidecar.rdp.bitmap_receiver import BitmapReceiver
 from sidecar.rdp.capabilities import ClientCapabilities
@@ -202,11 +201,10 @@ class Picture:
         if not receiver.ready or not receiver.shown:
             return False
         visible = receiver.canvas.visible
-        area, pixels = last_words(visible.width, visible.height, text)
-        parts = pieces(area, TILE, TILE)
-        receiver.update(
-            Update([encode(part, cut(pixels, area, part), receiver.exact) for part in parts]), now
+        segments = encoded_last_words(
+            visible.width, visible.height, text, form=receiver.exact, piece=(TILE, TILE)
         )
+        receiver.update(Update(segments), now)
         return True
 
     def close(self) -> None:

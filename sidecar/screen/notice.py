@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sidecar.screen.font import FIRST, GLYPH_HEIGHT, GLYPH_WIDTH, LAST, glyphs
+from sidecar.screen.rectangle import Rectangle
 from sidecar.screen.surface import Pixels, Surface
 
 INK: Final = 0xFFFFFF
@@ -36,15 +37,19 @@ def draw_notice(surface: Surface, text: str, *, keep_picture: bool) -> None:
     picture: Pixels = (
         (frame.pixels >> np.uint32(2)) & np.uint32(0x3F3F3F) if keep_picture else np.zeros_like(frame.pixels)
     )
-    scale = max(1, frame.width // READABLE_WIDTH)
-    columns = (frame.width // scale - 2 * PADDING) // GLYPH_WIDTH
-    lines = _wrap(text, max(1, min(MAX_COLUMNS, columns)))
-    box = _box(lines)
-    box = np.repeat(np.repeat(box, scale, axis=0), scale, axis=1)
-    height, width = min(box.shape[0], frame.height), min(box.shape[1], frame.width)
-    top, left = (frame.height - height) // 2, (frame.width - width) // 2
-    picture[top : top + height, left : left + width] = box[:height, :width]
+    area, box = notice_box(frame.width, frame.height, text)
+    picture[area.y : area.bottom, area.x : area.right] = box
     surface.write(0, 0, picture)
+
+
+def notice_box(screen_width: int, screen_height: int, text: str) -> tuple[Rectangle, Pixels]:
+    """The box of `draw_notice` on a screen of that size: where it goes, and its pixels."""
+    scale = max(1, screen_width // READABLE_WIDTH)
+    columns = (screen_width // scale - 2 * PADDING) // GLYPH_WIDTH
+    box = _box(_wrap(text, max(1, min(MAX_COLUMNS, columns))))
+    box = np.repeat(np.repeat(box, scale, axis=0), scale, axis=1)[:screen_height, :screen_width]
+    height, width = box.shape
+    return Rectangle((screen_width - width) // 2, (screen_height - height) // 2, width, height), box
 
 
 def _wrap(text: str, columns: int) -> list[str]:

@@ -34,3 +34,11 @@ class Rectangle(NamedTuple):
         if width <= 0 or height <= 0:
             return Rectangle(x, y, 0, 0)
         return Rectangle(x, y, width, height)
+
+    def pieces(self, width: int, height: int) -> "list[Rectangle]":
+        """All of it, row by row, in pieces of at most this size."""
+        return [
+            Rectangle(x, y, width, height).intersect(self)
+            for y in range(self.y, self.bottom, height)
+            for x in range(self.x, self.right, width)
+        ]

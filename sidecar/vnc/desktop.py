@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sidecar.broadcast.broadcast import Broadcast
-from sidecar.broadcast.last_words import cut, last_words
+from sidecar.broadcast.last_words import encoded_last_words
 from sidecar.encode.encoders import encode
 from sidecar.encode.form import Encoding, Form
 from sidecar.encode.pixel_form import CANONICAL
@@ -44,7 +44,7 @@ RESIZE_TIME = 2.0
 
 MAX_RESIZE_EDGE = 8192
 
-MAX_BAND_WIDTH, BAND_HEIGHT = 2048, 256
+BAND = 2048, 256
 """Tight carries no wider rectangle, and no larger one than this (facts: RFB section 4.2)."""
 
 
@@ -155,8 +155,8 @@ class Desktop:
         if self._waits:
             return False
         receiver = self._receiver
-        area, pixels = last_words(receiver.canvas.width, receiver.canvas.height, text)
-        segments = [encode(part, cut(pixels, area, part), receiver.exact) for part in _bands(area)]
+        canvas = receiver.canvas
+        segments = encoded_last_words(canvas.width, canvas.height, text, form=receiver.exact, piece=BAND)
         # perhaps unasked: clients show what comes
         self._write(messages.update_message(segments, stream_begun=receiver.stream_begun))
         if Extension.DESKTOP_NAME in self._capabilities.extensions:
@@ -279,7 +279,7 @@ class Desktop:
         segments = [
             encode(part, np.zeros((part.height, part.width), np.uint32), receiver.exact)
             for area in areas
-            for part in _bands(area)
+            for part in area.pieces(*BAND)
         ]
         if segments:
             self._write(messages.update_message(segments, stream_begun=receiver.stream_begun))
@@ -450,12 +450,3 @@ class Desktop:
 def _pacing_fence(payload: bytes) -> bytes:
     """A fence whose answer tells that the client has taken all that was sent before it."""
     return messages.fence(FenceFlag.REQUEST | FenceFlag.BLOCK_BEFORE, payload)
-
-
-def _bands(area: Rectangle) -> list[Rectangle]:
-    """`area` in pieces that every encoding can carry."""
-    return [
-        Rectangle(x, y, MAX_BAND_WIDTH, BAND_HEIGHT).intersect(area)
-        for y in range(area.y, area.bottom, BAND_HEIGHT)
-        for x in range(area.x, area.right, MAX_BAND_WIDTH)
-    ]

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from sidecar.broadcast.last_words import cut, last_words, pieces
+from sidecar.broadcast.last_words import encoded_last_words, last_words
+from sidecar.encode.encoders import encode
+from sidecar.encode.form import Codec, Encoding, Form
+from sidecar.encode.pixel_form import CANONICAL
 from sidecar.screen.notice import FRAME, draw_notice
 from sidecar.screen.rectangle import Rectangle
 from sidecar.screen.surface import Surface
@@ -29,13 +32,25 @@ def test_it_lies_on_the_screen_however_small_that_is(size: tuple[int, int]) -> N
     assert pixels.shape == (area.height, area.width)
 
 
-def test_its_pieces_make_the_whole() -> None:
+@pytest.mark.parametrize("form", [Form.of(Encoding.RAW, CANONICAL), Form(Codec.CLEARCODEC)])
+def test_encoded_it_covers_the_box_in_pieces(form: Form) -> None:
     area, pixels = last_words(1024, 768, EndReason.GONE.text)
-    together = np.zeros((768, 1024), np.uint32)
-    for piece in pieces(area, 64, 48):
-        assert piece.width <= 64
-        assert piece.height <= 48
-        part = cut(pixels, area, piece)
-        assert part.flags.c_contiguous
-        together[piece.y : piece.bottom, piece.x : piece.right] = part
-    assert np.array_equal(together[area.y : area.bottom, area.x : area.right], pixels)
+    together = np.full((768, 1024), -1)
+    for segment in encoded_last_words(1024, 768, EndReason.GONE.text, form=form, piece=(64, 48)):
+        x, y, width, height = segment.rectangle
+        assert width <= 64
+        assert height <= 48
+        assert (together[y : y + height, x : x + width] == -1).all()
+        together[y : y + height, x : x + width] = 0
+        part = pixels[y - area.y : y - area.y + height, x - area.x : x - area.x + width]
+        assert segment.body == encode(segment.rectangle, np.ascontiguousarray(part), form).body
+    assert np.argwhere(together == 0).shape[0] == area.area
+    assert (together[area.y : area.bottom, area.x : area.right] == 0).all()
+
+
+def test_many_who_are_ended_at_once_are_encoded_for_once() -> None:
+    form = Form(Codec.CLEARCODEC)
+    first, second = (
+        encoded_last_words(1024, 768, EndReason.SHUTDOWN.text, form=form, piece=(64, 64)) for _ in range(2)
+    )
+    assert first is second
