@@ -331,6 +331,14 @@ def test_help_imports_nothing_heavy() -> None:
     assert set(done.stderr.split()) & heavy == set()
 
 
+def test_serve_loads_nothing_of_what_is_for_kubevirt() -> None:
+    code = "import sys, sidecar.cli.program, sidecar.daemon; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    rooms = {name.split(".")[1] for name in done.stdout.split() if name.startswith("sidecar.")}
+    assert "vnc" in rooms
+    assert rooms & {"advice", "domain", "hook", "pod", "report"} == set()
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script_for_each_shell(shell: str, capsys: Capture) -> None:
     assert main(["completion", shell]) == 0

@@ -9,7 +9,7 @@ import pytest
 from support.domain_samples import DIRECTORY
 
 from sidecar.advice.container import Limits
-from sidecar.cli import doctor, main
+from sidecar.cli import doctor_machine, main
 from sidecar.cli.doctor_vmi import hook_options
 from sidecar.cli.finding import Finding, Verdict
 from sidecar.config.address import TcpAddress
@@ -148,7 +148,7 @@ def test_the_arguments_of_a_container_do_not_meet_this_environment(monkeypatch: 
 
 
 def test_kubevirts_default_limits_are_found() -> None:
-    findings = doctor.check_container(Limits(64_000_000, 0.2))
+    findings = doctor_machine.check_container(Limits(64_000_000, 0.2))
     assert [(each.name, each.verdict) for each in findings] == [
         ("MemoryLimit", Verdict.WARNING),
         ("CpuLimit", Verdict.WARNING),
@@ -163,18 +163,18 @@ def test_kubevirts_default_limits_are_found() -> None:
     ],
 )
 def test_limits_that_are_enough_are_shown(limits: Limits, found: list[str]) -> None:
-    findings = doctor.check_container(limits)
+    findings = doctor_machine.check_container(limits)
     assert [each.found for each in findings] == found
     assert {each.verdict for each in findings} == {Verdict.OK}
 
 
 def test_without_a_daemon_nothing_is_said_of_one(tmp_path: Path) -> None:
-    assert doctor.check_daemon(tmp_path) == []
+    assert doctor_machine.check_daemon(tmp_path) == []
 
 
 def test_a_daemon_that_does_not_answer_is_a_warning(short_dir: Path) -> None:
     (short_dir / "admin.sock").touch()
-    (finding,) = doctor.check_daemon(short_dir)
+    (finding,) = doctor_machine.check_daemon(short_dir)
     assert (finding.name, finding.verdict) == ("daemon", Verdict.WARNING)
 
 
@@ -186,8 +186,8 @@ def test_a_degraded_daemon_is_exit_one_and_its_problems_go_before_our_own(
         Finding("MemoryLimit", Verdict.WARNING, "found there"),
         Finding("QemuNotOnTheBus", Verdict.DEGRADED, "it has not come"),
     ]
-    monkeypatch.setattr(doctor, "examine", lambda: [ours])
-    monkeypatch.setattr(doctor, "check_daemon", lambda _run_dir: theirs)
+    monkeypatch.setattr(doctor_machine, "examine", lambda: [ours])
+    monkeypatch.setattr(doctor_machine, "check_daemon", lambda _run_dir: theirs)
     assert main(["doctor"]) == 1
     shown = capsys.readouterr().out
     assert "found there" in shown
