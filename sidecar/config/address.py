@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sidecar.errors import UsageError
-
-LONGEST_SOCKET_PATH = 107
-"""Bytes of a unix socket's path that Linux takes (unix(7))."""
+from sidecar.socket_path import LONGEST_SOCKET_PATH, excess_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +84,6 @@ def socket_path(text: str) -> Path:
     if not text or "\0" in text:
         raise UsageError("a unix socket needs a path: write unix:/path/to/socket")
     path = Path(text).absolute()
-    if len(bytes(path)) > LONGEST_SOCKET_PATH:
+    if excess_bytes(path) > 0:
         raise UsageError(f"{path} is too long for a unix socket (at most {LONGEST_SOCKET_PATH} bytes)")
     return path

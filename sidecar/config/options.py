@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
+from sidecar.bus_address import check_bus_address
 from sidecar.config.address import ListenAddress, TcpAddress
+from sidecar.config.run_directory import HOOK_VOLUME
 from sidecar.errors import UsageError
 
 ShareName: TypeAlias = Literal["shared", "exclusive", "single"]
@@ -93,14 +95,14 @@ class ServeOptions(DaemonOptions):
         if self.p2p_fd is not None and self.p2p_fd < 0:
             raise UsageError(f"--p2p-fd {self.p2p_fd} is not a file descriptor")
         if self.dbus_address is not None:
-            _check_bus_address(self.dbus_address)
+            check_bus_address(self.dbus_address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookOptions(DaemonOptions):
     """Options of `hook`, beside KubeVirt's virt-launcher."""
 
-    hook_dir: Path | None = Path("/var/run/kubevirt-hooks")
+    hook_dir: Path | None = HOOK_VOLUME
     """Where the hook socket is put; None: no hook socket, KubeVirt calls by its plugin API alone."""
     plugin_socket: Path | None = None
     """Where the socket of KubeVirt's plugin API is put; None: no such socket (facts: kubevirt 3)."""
@@ -134,7 +136,7 @@ class HookOptions(DaemonOptions):
         if not 0 <= self.leave_after <= 86400 * 365:
             raise UsageError("--leave-after must be from nothing to a year")
         if self.dbus_address is not None:
-            _check_bus_address(self.dbus_address)
+            check_bus_address(self.dbus_address)
         if self.hook_dir is None and self.plugin_socket is None:
             raise UsageError("--hook-dir none leaves nothing for KubeVirt to call: add --plugin-socket PATH")
         if self.dbus_address is not None and self.bus_dir_for_qemu is not None:
@@ -206,13 +208,4 @@ def _check_reach(options: DaemonOptions) -> None:
             raise UsageError(
                 f"{option} {address} can be reached from outside and nobody would be asked for a password: "
                 "add --password-file PATH, listen on 127.0.0.1, or say --insecure"
-            )
-
-
-def _check_bus_address(address: str) -> None:
-    # the D-Bus specification, "Server Addresses": transport:key=value,...; several are parted by ";"
-    for part in address.split(";"):
-        if not re.fullmatch(r"[A-Za-z0-9_-]+:[^:;,=\s]+=[^\s;]*", part, re.ASCII):
-            raise UsageError(
-                f"--dbus-address {address!r} is not a D-Bus address: write unix:path=/path/to/socket"
             )

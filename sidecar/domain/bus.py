@@ -1,14 +1,13 @@
 """Where the bus of a machine lies: for us, and in the address that is written into a domain."""
 
-import os
 import re
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
 
+from sidecar.bus_address import bus_address_of, check_bus_address
 from sidecar.errors import UsageError
+from sidecar.socket_path import excess_bytes
 
 HOOK_DIRECTORY = "/var/run/kubevirt-hooks"
 """The folder that KubeVirt shares between virt-launcher and its hook sidecars."""
@@ -21,14 +20,7 @@ In a sub-directory, because virt-launcher takes every file of the folder itself 
 (facts: kubevirt 1.1).
 """
 
-MAX_SOCKET_PATH: Final = 107
-"""Bytes of a unix socket's path (unix(7), sun_path without its final zero)."""
-
-# the D-Bus specification, "Server Addresses"; several addresses are parted by ";"
-_ADDRESS = re.compile(r"[A-Za-z0-9_-]+:[^:;,=\s]+=[!-:<-~]*(;[A-Za-z0-9_-]+:[^:;,=\s]+=[!-:<-~]*)*", re.ASCII)
 _CONTAINER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-_MAX_ADDRESS = 1024
-_PLAIN: Final = frozenset(f"{string.ascii_letters}{string.digits}-_/.\\*".encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +33,6 @@ class BusPlace:
     """As QEMU's container sees it: a D-Bus address."""
 
 
-def check_address(address: str) -> None:
-    """Raises UsageError for what is no D-Bus address or too long for one."""
-    if len(address) > _MAX_ADDRESS or not address.isascii() or not _ADDRESS.fullmatch(address):
-        raise UsageError(
-            f"{address[:100]!r} is not a D-Bus address: write --dbus-address unix:path=/path/to/socket"
-        )
-
-
 def bus_address(environ: Mapping[str, str], explicit: str | None = None) -> str:
     """Where QEMU finds the bus: `explicit` if given, else worked out from CONTAINER_NAME in `environ`.
 
@@ -56,7 +40,7 @@ def bus_address(environ: Mapping[str, str], explicit: str | None = None) -> str:
     UsageError when neither is there or one of them cannot be.
     """
     if explicit is not None:
-        check_address(explicit)
+        check_bus_address(explicit)
         return explicit
     container = _container(environ)
     if container is None:
@@ -98,7 +82,7 @@ def bus_place(
     socket = directory / PurePosixPath(BUS_SOCKET).name
     _check_length(socket)
     if dbus_address is not None:
-        check_address(dbus_address)
+        check_bus_address(dbus_address)
         return BusPlace(socket, dbus_address)
     if bus_dir_for_qemu is not None:
         seen = _checked("--bus-dir-for-qemu", bus_dir_for_qemu) / socket.name
@@ -112,7 +96,7 @@ def bus_place(
             " sharedComputePath)"
         )
     _check_length(seen)
-    return BusPlace(socket, f"unix:path={_escaped(seen)}")
+    return BusPlace(socket, bus_address_of(seen))
 
 
 def _seen_in_hook_volume(environ: Mapping[str, str], hook_dir: Path) -> Path:
@@ -157,11 +141,6 @@ def _checked(option: str, directory: Path) -> Path:
 
 
 def _check_length(socket: Path) -> None:
-    excess = len(os.fsencode(socket)) - MAX_SOCKET_PATH
+    excess = excess_bytes(socket)
     if excess > 0:
         raise UsageError(f"{socket} is {excess} bytes too long for a unix socket: choose a shorter --bus-dir")
-
-
-def _escaped(path: Path) -> str:
-    """As a D-Bus address has it: other bytes than the plain ones as %XX."""
-    return "".join(chr(octet) if octet in _PLAIN else f"%{octet:02x}" for octet in os.fsencode(path))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from sidecar.domain.bus import check_address
+from sidecar.bus_address import check_bus_address
 from sidecar.domain.errors import DomainError
 from sidecar.domain.vmi import Vmi
 
@@ -45,7 +45,7 @@ class RewriteOptions:
     """Whether a missing absolute pointer (and keyboard) is added. None: yes."""
 
     def __post_init__(self) -> None:
-        check_address(self.address)
+        check_bus_address(self.address)
 
 
 def options_from_vmi(vmi: Vmi, base: RewriteOptions) -> RewriteOptions:

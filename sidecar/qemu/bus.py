@@ -7,7 +7,6 @@ import os
 import pwd
 import socket
 import stat
-import string
 import struct
 import time
 from contextlib import AsyncExitStack
@@ -15,12 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from sidecar.bus_address import bus_address_of
 from sidecar.errors import NotReady
 from sidecar.log import get_logger
 from sidecar.observers import Observers
 from sidecar.qemu.back_off import BackOff
 from sidecar.qemu.bus_daemon import PROGRAM, BusDaemon
 from sidecar.qemu.errors import BusError
+from sidecar.socket_path import LONGEST_SOCKET_PATH, excess_bytes
 
 log = get_logger(__name__)
 
@@ -30,13 +31,10 @@ ANSWER_TIMEOUT: Final = 2.0
 """Seconds for the daemon to greet somebody who has connected."""
 POLL: Final = 0.1
 
-MAX_SOCKET_PATH: Final = 107
-"""Bytes of a unix socket's path (unix(7), sun_path without its final zero)."""
-
 _CONFIGURATION: Final = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
-  <listen>unix:path={socket}</listen>
+  <listen>{address}</listen>
   <auth>EXTERNAL</auth>
   <policy context="default">
     <deny user="*"/>
@@ -52,8 +50,6 @@ _POLICY: Final = """  <policy user="{uid}">
     <allow receive_sender="*"/>
   </policy>
 """
-
-_PLAIN: Final = frozenset(f"{string.ascii_letters}{string.digits}-_/.\\*".encode())
 
 
 class PrivateBus:
@@ -84,7 +80,7 @@ class PrivateBus:
     @property
     def address(self) -> str:
         """What QEMU's `-display dbus,addr=` takes, and `BusAttach`."""
-        return f"unix:path={_escaped(self.socket_path)}"
+        return bus_address_of(self.socket_path)
 
     @property
     def pid(self) -> int | None:
@@ -151,9 +147,9 @@ class PrivateBus:
         return f"the machine's bus does not answer on {self.socket_path}: delete its pod, and start it again"
 
     def _check(self) -> None:
-        if len(os.fsencode(self.socket_path)) > MAX_SOCKET_PATH:
+        if excess_bytes(self.socket_path) > 0:
             raise BusError(
-                f"{self.socket_path} is longer than {MAX_SOCKET_PATH} bytes: choose a shorter path"
+                f"{self.socket_path} is longer than {LONGEST_SOCKET_PATH} bytes: choose a shorter path"
             )
         for uid in self._uids():
             try:
@@ -169,8 +165,8 @@ class PrivateBus:
 
     def _configured(self) -> str:
         return _CONFIGURATION.format(
-            # as an address escapes it, it holds nothing that means something in XML
-            socket=_escaped(self.socket_path),
+            # escaped as it is, the path holds nothing that means something in XML
+            address=self.address,
             users="".join(_USER.format(uid=uid) for uid in self._uids()),
             policies="".join(_POLICY.format(uid=uid) for uid in self._uids()),
         )
@@ -344,8 +340,3 @@ def _with_advice(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{reason}; make room there"
     return reason
-
-
-def _escaped(path: Path) -> str:
-    """As a D-Bus address has it: other bytes than these as %XX (D-Bus specification, Server addresses)."""
-    return "".join(chr(octet) if octet in _PLAIN else f"%{octet:02x}" for octet in os.fsencode(path))

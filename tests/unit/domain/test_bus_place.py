@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.domain.bus import HOOK_DIRECTORY, BusPlace, bus_place, check_address
+from sidecar.bus_address import check_bus_address
+from sidecar.domain.bus import HOOK_DIRECTORY, BusPlace, bus_place
 from sidecar.errors import UsageError
 
 HOOKS = Path(HOOK_DIRECTORY)
@@ -78,7 +79,7 @@ def test_a_given_address_is_the_whole_truth() -> None:
 def test_what_an_address_cannot_hold_is_escaped(directory: str, address: str) -> None:
     found = place(bus_dir=Path("/v"), bus_dir_for_qemu=Path(directory)).address
     assert found == address
-    check_address(found)
+    check_bus_address(found)
 
 
 @pytest.mark.parametrize(
