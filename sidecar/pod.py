@@ -36,7 +36,13 @@ async def hook(options: HookOptions) -> None:
     from sidecar.domain.command import define_domain
     from sidecar.domain.vmi import read_vmi
     from sidecar.hook.server import SOCKET_NAME, HookServer
-    from sidecar.hook.termination import GRACE_PADDING, EndReason, Termination, time_to_go
+    from sidecar.hook.termination import (
+        DEFAULT_LEAVE_AFTER,
+        GRACE_PADDING,
+        EndReason,
+        Termination,
+        time_to_go,
+    )
 
     hook_dir = None if options.hook_dir is None else options.hook_dir.absolute()
     plugin_socket = None if options.plugin_socket is None else options.plugin_socket.absolute()
@@ -50,7 +56,9 @@ async def hook(options: HookOptions) -> None:
         dbus_address=options.dbus_address,
     )
     # without a hook socket nobody calls Shutdown
-    leave_after = options.leave_after if hook_dir is None else None
+    leave_after = None
+    if hook_dir is None:
+        leave_after = DEFAULT_LEAVE_AFTER if options.leave_after is None else options.leave_after
     termination = Termination(grace=options.grace, leave_after=leave_after)
 
     async def define(domain: bytes, vmi: bytes) -> bytes:

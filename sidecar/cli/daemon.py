@@ -139,7 +139,8 @@ Every setting can also stand in the file of --config and in the environment
     section="KubeVirt",
     type=SECONDS,
     metavar="TIME",
-    help="By the plugin API alone: leave when the machine has been gone for so long.",
+    show_default="30s",
+    help="With --hook-dir none: leave when the machine has been gone for so long.",
 )
 @domain_settings
 @daemon_settings

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -124,8 +125,9 @@ class HookOptions(DaemonOptions):
     """Whether a missing absolute pointer is added; None: the annotation vdi-sidecar/input, then yes."""
     grace: float = 60.0
     """Seconds after SIGTERM during which a running machine keeps its bus and its viewers."""
-    leave_after: float = 30.0
-    """Seconds without a machine that was there, after which the daemon leaves where nobody calls Shutdown."""
+    leave_after: float | None = None
+    """Seconds without a machine that was there, after which the daemon leaves where nobody calls Shutdown,
+    so only without `hook_dir`; None: 30 there."""
     grace_follows_vmi: bool = True
     """Whether the VMI's own grace period takes the place of `grace` once it is known: nobody gave one."""
 
@@ -133,8 +135,14 @@ class HookOptions(DaemonOptions):
         _check(self)
         if not 0 <= self.grace <= 86400 * 365:
             raise UsageError("--grace must be from nothing to a year")
-        if not 0 <= self.leave_after <= 86400 * 365:
-            raise UsageError("--leave-after must be from nothing to a year")
+        if self.leave_after is not None:
+            if not 0 <= self.leave_after <= 86400 * 365:
+                raise UsageError("--leave-after must be from nothing to a year")
+            if self.hook_dir is not None:
+                raise UsageError(
+                    "--leave-after is of no use with a hook socket, where virt-launcher says when to go: "
+                    "leave it out, or add --hook-dir none"
+                )
         if self.dbus_address is not None:
             check_bus_address(self.dbus_address)
         if self.hook_dir is None and self.plugin_socket is None:
@@ -183,28 +191,47 @@ def _check(options: DaemonOptions) -> None:
         raise UsageError(
             f"--keyboard-layout {options.keyboard_layout!r} is not a layout: write en-us, de, fr"
         )
-    for option, addresses in (("--vnc", options.vnc), ("--rdp", options.rdp)):
-        if len(set(addresses)) != len(addresses):
-            raise UsageError(f"{option} names one address twice")
     if options.auth == "password" and options.password_file is None:
         raise UsageError("--auth password needs --password-file PATH")
     if options.auth == "none" and options.password_file is not None:
         raise UsageError("--password-file is of no use with --auth none: leave one of them out")
     if options.auth == "none" and options.rdp_security == "nla":
         raise UsageError("--rdp-security nla proves a password: add --password-file PATH")
+    _check_places(options)
     _check_reach(options)
+
+
+def _listeners(options: DaemonOptions) -> list[tuple[str, ListenAddress]]:
+    """Everything that listens, with its option."""
+    listeners: list[tuple[str, ListenAddress]] = []
+    listeners += [("--vnc", address) for address in options.vnc]
+    listeners += [("--rdp", address) for address in options.rdp]
+    for option, address in (("--web", options.web), ("--metrics", options.metrics)):
+        if address is not None:
+            listeners.append((option, address))
+    return listeners
+
+
+def _check_places(options: DaemonOptions) -> None:
+    """No two listeners are where only one can be."""
+    for (option, address), (other, place) in combinations(_listeners(options), 2):
+        if _collide(address, place):
+            raise UsageError(f"{option} {address} and {other} {place} exclude each other: move one of them")
+
+
+def _collide(one: ListenAddress, other: ListenAddress) -> bool:
+    if not (isinstance(one, TcpAddress) and isinstance(other, TcpAddress)):
+        return one == other
+    return one.port == other.port != 0 and (one.host == other.host or "" in (one.host, other.host))
 
 
 def _check_reach(options: DaemonOptions) -> None:
     """Nobody serves a screen and a keyboard to the whole network by a slip."""
     if options.auth != "none" or options.insecure:
         return
-    listeners = [("--vnc", address) for address in options.vnc]
-    listeners += [("--rdp", address) for address in options.rdp]
-    if options.web is not None:
-        listeners.append(("--web", options.web))
-    for option, address in listeners:
-        if not address.is_local:
+    for option, address in _listeners(options):
+        # metrics name nobody, and there is nothing to type on
+        if option != "--metrics" and not address.is_local:
             raise UsageError(
                 f"{option} {address} can be reached from outside and nobody would be asked for a password: "
                 "add --password-file PATH, listen on 127.0.0.1, or say --insecure"

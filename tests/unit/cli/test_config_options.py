@@ -73,7 +73,6 @@ def test_listening_to_the_world_without_authentication_is_refused(
         ({"auth_timeout": 0}, "--auth-timeout must be from"),
         ({"auth_timeout": 1e9}, "--auth-timeout must be from"),
         ({"keyboard_layout": "../../etc/passwd"}, "--keyboard-layout"),
-        ({"vnc": (LOOPBACK, LOOPBACK)}, "names one address twice"),
     ],
 )
 def test_what_cannot_be_together_is_refused(values: dict[str, Any], error: str) -> None:
@@ -90,6 +89,46 @@ def test_bus_addresses_are_those_of_the_specification(address: str) -> None:
 def test_a_hook_needs_nothing_but_a_run_directory() -> None:
     options = HookOptions(run_dir=RUN)
     assert (options.vnc, options.dbus_address, options.graphics) == ((LOOPBACK,), None, None)
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"vnc": (LOOPBACK, LOOPBACK)}, "--vnc 127.0.0.1:5900 and --vnc 127.0.0.1:5900 exclude"),
+        ({"metrics": LOOPBACK}, "--vnc 127.0.0.1:5900 and --metrics 127.0.0.1:5900 exclude each other"),
+        ({"web": TcpAddress("", 5900), "insecure": True}, "--vnc 127.0.0.1:5900 and --web :5900 exclude"),
+        (
+            {"vnc": (), "rdp": (UnixAddress(RUN / "s"), UnixAddress(RUN / "s"))},
+            "--rdp unix:/run/vdi-sidecar/s and --rdp unix:/run/vdi-sidecar/s exclude each other: move one",
+        ),
+    ],
+)
+def test_no_two_listeners_are_in_one_place(values: dict[str, Any], error: str) -> None:
+    with pytest.raises(UsageError, match=error):
+        serve(**values)
+
+
+@pytest.mark.parametrize(
+    "metrics", [TcpAddress("127.0.0.1", 0), TcpAddress("::1", 5900), TcpAddress("", 9000)]
+)
+def test_one_port_of_two_hosts_and_ports_of_the_systems_choice_may_be_together(metrics: TcpAddress) -> None:
+    anywhere = TcpAddress("127.0.0.1", 0)
+    assert serve(vnc=(LOOPBACK, anywhere), metrics=metrics).metrics == metrics
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"leave_after": 30.0}, "--leave-after is of no use with a hook socket.*add --hook-dir none"),
+        ({"hook_dir": None, "plugin_socket": RUN / "s", "leave_after": -1}, "--leave-after must be from"),
+        ({"hook_dir": None}, "leaves nothing for KubeVirt to call: add --plugin-socket"),
+        ({"dbus_address": BUS, "bus_dir_for_qemu": RUN}, "say the same thing: leave one of them out"),
+        ({"grace": -1}, "--grace must be from nothing"),
+    ],
+)
+def test_what_a_hook_cannot_do_is_refused(values: dict[str, Any], error: str) -> None:
+    with pytest.raises(UsageError, match=error):
+        HookOptions(run_dir=RUN, **values)
 
 
 @pytest.mark.parametrize("memory", [15, 1024 * 1024 + 1])
