@@ -148,6 +148,9 @@ def _load(certificate: Path, key: Path) -> ServerCertificate:
     for _ in range(TRIES):
         contents = _content(certificate), _content(key)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        # nobody resumes a session here, and TigerVNC 1.12 waits for ever when what is for it comes
+        # together with a ticket
+        context.num_tickets = 0
         # without a password OpenSSL would ask for that of an encrypted key on the terminal
         context.load_cert_chain(certificate, key, password=lambda: b"")
         # ssl reads files alone: what it has read is what was there before and after
