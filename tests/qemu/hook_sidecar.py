@@ -59,6 +59,7 @@ class HookSidecar:
         qemu_uid: int | None = None,
         wrapper: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        auth: Sequence[str] = ("--auth", "none"),
     ) -> None:
         self.port = free_port()
         self.hook_directory = directory / "hooks"
@@ -72,7 +73,7 @@ class HookSidecar:
             [
                 *(*wrapper, *program, "hook", "--hook-dir", str(self.hook_directory)),
                 *("--run-dir", str(self.run_directory), "--vnc", f"127.0.0.1:{self.port}"),
-                *("--auth", "none", *options),
+                *(*auth, *options),
             ],
             directory / "hook.log",
             {"CONTAINER_NAME": CONTAINER, MARK: str(self.hook_directory), **(environment or {})},
