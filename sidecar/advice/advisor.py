@@ -3,15 +3,23 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 from sidecar.advice import arrival, cpu, graphics, memory, pod_network
 from sidecar.advice.arrival import ArrivalWatch
-from sidecar.advice.container import ReadLimits, ReadMemoryUse, read_limits, read_memory_use
+from sidecar.advice.container import (
+    Limits,
+    MemoryUse,
+    ReadLimits,
+    ReadMemoryUse,
+    read_limits,
+    read_memory_use,
+)
 from sidecar.advice.graphics import check_graphics
 from sidecar.advice.listeners import Listener
 from sidecar.advice.pod_network import check_pod_network
+from sidecar.alongside import alongside
 from sidecar.domain.vmi import Vmi
 from sidecar.guest import Guest, GuestState
 from sidecar.problems import Problems
@@ -77,7 +85,9 @@ class Advisor:
 
     def look(self) -> None:
         """Looks at everything that changes by itself; reads a few files of the kernel's."""
-        limits, use = self._read_limits(), self._read_memory_use()
+        self._judge(*self._read())
+
+    def _judge(self, limits: Limits, use: MemoryUse) -> None:
         needed = memory.needed_memory(self._pixels(), rdp=self._rdp, h264=self._h264)
         nearly_full = memory.check_memory_use(limits, use, needed, was_full=self._nearly_full)
         self._nearly_full = nearly_full is not None
@@ -96,19 +106,20 @@ class Advisor:
         unsubscribe = self._guest.lifecycle.subscribe(self.guest_changed)
         self.guest_changed(self._guest.state)
         self.look()
-        task = asyncio.create_task(self._look_again(interval))
         try:
-            yield
+            async with alongside(self._look_again(interval), name="advice"):
+                yield
         finally:
             unsubscribe()
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _look_again(self, interval: float) -> None:
         while True:
             await asyncio.sleep(interval)
-            self.look()
+            # in a thread, since there are viewers now: the kernel may have much to add up for these files
+            self._judge(*await asyncio.to_thread(self._read))
+
+    def _read(self) -> tuple[Limits, MemoryUse]:
+        return self._read_limits(), self._read_memory_use()
 
     def _look_for_qemu(self) -> None:
         problem = self._arrival.problem(self._clock())

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from sidecar.alongside import alongside
 from sidecar.bus_address import bus_address_of
 from sidecar.errors import NotReady
 from sidecar.log import get_logger
@@ -75,7 +76,7 @@ class PrivateBus:
         self._daemon: BusDaemon | None = None
         self._bound: tuple[int, int] | None = None
         self._wanted = asyncio.Event()
-        self._supervisor: asyncio.Task[None] | None = None
+        self._entered = AsyncExitStack()
 
     @property
     def address(self) -> str:
@@ -93,21 +94,15 @@ class PrivateBus:
         async with AsyncExitStack() as stack:
             stack.callback(self._clean)
             await self._start()
-            stack.pop_all()
-        self._supervisor = asyncio.create_task(self._supervise())
+            stack.push_async_callback(self._stop)
+            await stack.enter_async_context(alongside(self._supervise(), name="supervision of the bus"))
+            self._entered = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._supervisor:
-            self._supervisor.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._supervisor
-        try:
-            await self._stop()
-        finally:
-            self._clean()
+        await self._entered.aclose()
 
     async def answers(self) -> bool:
         """Whether our daemon, and no other, answers at the address now."""

@@ -34,6 +34,8 @@ class BusDaemon:
         self.began = time.monotonic()
         self._complaints = _Complaints()
         self._process: subprocess.Popen[bytes] | None = None
+        self._pidfd: int | None = None
+        """Readable when the process has ended."""
 
     @property
     def pid(self) -> int:
@@ -59,16 +61,12 @@ class BusDaemon:
             raise
 
     async def ended(self) -> int:
-        """Waits for its end, without a thread or a signal handler; its status."""
+        """Waits for its end, without a thread or a signal handler; its status. For one at a time."""
         process = self._process
         if process is None:
             return 0
-        if process.poll() is None:
-            descriptor = os.pidfd_open(process.pid)
-            try:
-                await _readable(descriptor)
-            finally:
-                os.close(descriptor)
+        if process.poll() is None and self._pidfd is not None:
+            await _readable(self._pidfd)
         return process.wait()
 
     def kill(self) -> None:
@@ -88,6 +86,9 @@ class BusDaemon:
             process, self._process = self._process, None
             if process is not None:
                 process.wait()
+            pidfd, self._pidfd = self._pidfd, None
+            if pidfd is not None:
+                os.close(pidfd)
             self._complaints.close()
 
     async def _start(self, configuration: str) -> None:
@@ -100,6 +101,7 @@ class BusDaemon:
             stack.callback(os.close, ready)
             try:
                 self._process = self._spawn(memory, written)
+                self._pidfd = os.pidfd_open(self._process.pid)
             finally:
                 os.close(written)
             # it prints its address when it listens, or ends

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
+from sidecar.alongside import alongside
 from sidecar.guest import Guest, GuestState
 from sidecar.problems import Problem, Problems, Severity
 from sidecar.qemu.bus import PrivateBus
@@ -19,13 +20,8 @@ async def watched(bus: PrivateBus, guest: Guest, problems: Problems) -> AsyncIte
     It is there while the bus is down, and afterwards until QEMU is attached again, if it was attached to the
     bus that has ended: QEMU survives that, and does not come to a new one (facts: kubevirt 5).
     """
-    task = asyncio.create_task(_Watch(bus, guest, problems).run())
-    try:
+    async with alongside(_Watch(bus, guest, problems).run(), name="watch of the bus"):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 class _Watch:

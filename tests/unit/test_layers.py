@@ -5,7 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "sidecar"
 
-SHARED = {"errors", "observers", "log", "guest", "problems"}
+SHARED = {"alongside", "errors", "observers", "log", "guest", "problems"}
 FOUNDATION = {*SHARED, "screen", "encode", "session", "input"}
 MAY_IMPORT = {
     "errors": set(),
@@ -13,6 +13,7 @@ MAY_IMPORT = {
     "socket_path": set(),
     "observers": set(),
     "log": set(),
+    "alongside": {"log"},
     "problems": {"log", "observers"},
     "screen": {"errors"},
     "guest": {"errors", "observers", "screen"},

@@ -1,6 +1,7 @@
 """The private bus is a real dbus-daemon: who may come in, and what happens when it dies."""
 
 import asyncio
+import errno
 import os
 import pwd
 import signal
@@ -369,3 +370,22 @@ async def test_stopping_leaves_no_task_and_no_descriptor(short_dir: Path) -> Non
         async with PrivateBus(short_dir):
             pass
     assert (len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())) == before
+
+
+async def test_one_that_cannot_be_started_for_want_of_descriptors_is_tried_again(
+    short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_pid: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with PrivateBus(short_dir) as bus:
+        first = bus.pid
+        assert first
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pidfd_open", none_left)
+            os.kill(first, signal.SIGKILL)
+            await eventually(lambda: "Too many open files" in bus.failure, "it says why")
+            assert bus.pid is None
+        await eventually(lambda: bus.pid is not None, "it is started again")
+        await listens(bus)
+    assert list(short_dir.iterdir()) == []
