@@ -8,13 +8,25 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sidecar.advice.advisor import Advisor
 from sidecar.advice.listeners import listeners_of
+from sidecar.alongside import alongside
 from sidecar.config.options import HookOptions
 from sidecar.daemon import attached, frontends
+from sidecar.domain.bus import bus_place
+from sidecar.domain.command import define_domain
+from sidecar.domain.vmi import read_vmi
 from sidecar.guest import Guest, GuestState
+from sidecar.hook.server import SOCKET_NAME, HookServer
+from sidecar.hook.termination import (
+    DEFAULT_LEAVE_AFTER,
+    GRACE_PADDING,
+    EndReason,
+    Termination,
+    time_to_go,
+)
 from sidecar.log import get_logger
 from sidecar.problems import Problems
 from sidecar.qemu.attach import BusAttach
@@ -28,22 +40,16 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+WITHOUT_MACHINE: Final = frozenset({EndReason.SHUTDOWN_CALLED, EndReason.GUEST_GONE, EndReason.GUEST_LOST})
+"""The machine has ended, or it runs in another pod now: viewers may come again."""
+
+LEAVE_WITHIN: Final = 1.0
+"""Seconds for calls that still run. With the reporter's last word it is over before the viewers have read
+theirs, well within the five seconds that `Termination` keeps for all of the end."""
+
 
 async def hook(options: HookOptions) -> None:
     """`vdi-sidecar hook`: the bus, the frontends and the hook sockets; ends as KubeVirt wants it."""
-    # gRPC is for this command alone: 17 MB
-    from sidecar.domain.bus import bus_place
-    from sidecar.domain.command import define_domain
-    from sidecar.domain.vmi import read_vmi
-    from sidecar.hook.server import SOCKET_NAME, HookServer
-    from sidecar.hook.termination import (
-        DEFAULT_LEAVE_AFTER,
-        GRACE_PADDING,
-        EndReason,
-        Termination,
-        time_to_go,
-    )
-
     hook_dir = None if options.hook_dir is None else options.hook_dir.absolute()
     plugin_socket = None if options.plugin_socket is None else options.plugin_socket.absolute()
     problems = Problems()
@@ -55,10 +61,10 @@ async def hook(options: HookOptions) -> None:
         bus_dir_for_qemu=options.bus_dir_for_qemu,
         dbus_address=options.dbus_address,
     )
-    # without a hook socket nobody calls Shutdown
-    leave_after = None
-    if hook_dir is None:
-        leave_after = DEFAULT_LEAVE_AFTER if options.leave_after is None else options.leave_after
+    # with a hook socket virt-launcher says when to leave: it calls Shutdown
+    leave_after = options.leave_after
+    if hook_dir is None and leave_after is None:
+        leave_after = DEFAULT_LEAVE_AFTER
     termination = Termination(grace=options.grace, leave_after=leave_after)
 
     async def define(domain: bytes, vmi: bytes) -> bytes:
@@ -98,24 +104,21 @@ async def hook(options: HookOptions) -> None:
             plugin_socket=plugin_socket,
             define_domain=define,
             status=daemon.feed,
+            leave_within=LEAVE_WITHIN,
         ) as server,
+        alongside(_await_shutdown(server, termination), name="wait for Shutdown"),
     ):
         guest.lifecycle.subscribe(termination.guest_changed)
         termination.guest_changed(guest.state)
-
-        async def await_shutdown() -> None:
-            await server.shutdown_requested.wait()
-            termination.shutdown_answered()
-
-        shutdown = asyncio.create_task(await_shutdown())
-        try:
-            reason = await time_to_go(termination)
-        finally:
-            shutdown.cancel()
+        reason = await time_to_go(termination)
         log.info("ending", cause=reason.value)
-        if reason in (EndReason.SHUTDOWN_CALLED, EndReason.GUEST_GONE, EndReason.GUEST_LOST):
-            # it has ended, or it runs in another pod now: viewers may come again
-            daemon.registry.close(SessionEnd.GONE)
+        # now, so that they read it while everything else ends
+        daemon.registry.close(SessionEnd.GONE if reason in WITHOUT_MACHINE else SessionEnd.SHUTDOWN)
+
+
+async def _await_shutdown(server: HookServer, termination: Termination) -> None:
+    await server.shutdown_requested.wait()
+    termination.shutdown_answered()
 
 
 @asynccontextmanager

@@ -138,6 +138,23 @@ def test_ctrl_c_does_not_wait_for_the_machine(start: Start, boot: Boot) -> None:
         sidecar.assert_ends_well()
 
 
+@pytest.mark.parametrize(
+    ("end", "reason"), [(signal.SIGTERM, "gone"), (signal.SIGINT, "shutdown")], ids=["SIGTERM", "SIGINT"]
+)
+def test_viewers_are_told_before_anything_else_ends(start: Start, end: signal.Signals, reason: str) -> None:
+    sidecar = start()
+    with RfbClient(sidecar.address) as viewer:
+        viewer.refresh()
+        sidecar.process.signal(end)
+        sidecar.assert_ends_well()
+    after = sidecar.process.output.partition("ending cause=")[2]
+    told, closed = (
+        after.index(f"session disconnected session=v1 reason={reason}"),
+        after.index("hook sockets"),
+    )
+    assert told < closed
+
+
 def test_sigterm_while_it_starts_leaves_nothing_behind(short_dir: Path) -> None:
     sidecar = HookSidecar(short_dir)
     wait_until((sidecar.hook_directory / "dbus" / "bus").exists, "it has begun")
