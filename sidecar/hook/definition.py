@@ -21,6 +21,9 @@ MAX_ANSWER = 4 * 1024 * 1024
 MAX_REQUEST = MAX_ANSWER + 2 * 1024 * 1024
 """Bytes: the longest domain XML that an answer could carry, and the longest VMI that etcd keeps, 1.5 MiB."""
 
+ABANDONED_SECONDS = 2.0
+"""For a definition whose caller has gone, before the next one begins."""
+
 _ANSWER_FRAMING = 16
 """Bytes of tag and length around the domain XML, rounded up."""
 
@@ -40,7 +43,7 @@ class DomainDefinition:
         failure: Exception
         async with self._one_at_a_time:
             try:
-                defined = await self._define_domain(domain, vmi)
+                defined = await self._defined(domain, vmi, call)
             except Exception as error:
                 failure = error
             else:
@@ -56,3 +59,23 @@ class DomainDefinition:
         if isinstance(failure, SidecarError):
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, one_line(failure), call=call)
         await fail(context, failure, call=call)
+
+    async def _defined(self, domain: bytes, vmi: bytes, call: str) -> bytes:
+        """Goes on for a while without the caller: the work has threads that nobody can stop, and those of the
+        next call would come on top of them.
+        """
+        work = asyncio.ensure_future(self._define_domain(domain, vmi))
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError:
+            log.info("the caller has gone before its domain was defined", call=call)
+            await asyncio.wait({work}, timeout=ABANDONED_SECONDS)
+            work.cancel()
+            work.add_done_callback(_for_nobody)
+            raise
+        return work.result()
+
+
+def _for_nobody(work: asyncio.Future[bytes]) -> None:
+    if not work.cancelled():
+        work.exception()  # else asyncio says that nobody has asked for it

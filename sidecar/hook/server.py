@@ -15,6 +15,7 @@ from sidecar.hook.api.session_status_pb2_grpc import (
     add_SessionStatusServicer_to_server as add_session_status,
 )
 from sidecar.hook.definition import MAX_ANSWER, MAX_REQUEST, DefineDomain, DomainDefinition
+from sidecar.hook.reception import Reception
 from sidecar.hook.session_status import SessionStatusService, StatusSource
 from sidecar.hook.socket_file import HookSocketError, SocketFile
 from sidecar.log import get_logger
@@ -28,6 +29,10 @@ SPARE_CALLS = 16
 """Calls at once besides the watchers."""
 HANDSHAKE_SECONDS = 5
 """A connection that has not begun to speak HTTP/2 by then is closed."""
+MOST_CONNECTIONS = 64
+"""On each socket; one more is closed at once: the daemon's descriptors are for viewers too."""
+IDLE_SECONDS = 60
+"""A connection without a call is closed after that; gRPC's clients open another when they need one."""
 
 
 Services: TypeAlias = list[tuple[Callable[[object, grpc.aio.Server], None], object]]
@@ -127,7 +132,12 @@ class HookServer:
                 ("grpc.max_send_message_length", MAX_ANSWER),
                 ("grpc.max_concurrent_streams", self._max_calls),
                 ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1000),
+                ("grpc.max_allowed_incoming_connections", MOST_CONNECTIONS),
+                ("grpc.max_connection_idle_ms", int(IDLE_SECONDS * 1000)),
+                # else a window grows to megabytes, for messages that nobody has asked for yet
+                ("grpc.http2.bdp_probe", 0),
             ),
+            interceptors=(Reception(),),
             maximum_concurrent_rpcs=self._max_calls,
         )
         services: Services = [(add_session_status, self._session_status)]

@@ -6,6 +6,7 @@ import pytest
 from hook_sides import Domains, MakeServer
 
 from sidecar.errors import SidecarError
+from sidecar.hook import definition
 from sidecar.hook.api.callbacks_v1alpha3_pb2 import OnDefineDomainParams, ShutdownParams
 from sidecar.hook.api.callbacks_v1alpha3_pb2_grpc import CallbacksStub
 from sidecar.hook.definition import MAX_ANSWER, MAX_REQUEST
@@ -120,7 +121,10 @@ async def test_domains_are_defined_one_after_another(make_server: MakeServer) ->
     assert most == 1
 
 
-async def test_a_caller_that_gives_up_frees_the_next_one(make_server: MakeServer) -> None:
+async def test_a_caller_that_gives_up_frees_the_next_one(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(definition, "ABANDONED_SECONDS", 0.01)
     stuck = asyncio.Event()
 
     async def define_domain(domain: bytes, _vmi: bytes) -> bytes:
@@ -139,6 +143,35 @@ async def test_a_caller_that_gives_up_frees_the_next_one(make_server: MakeServer
         assert await define(channel, b"next") == b"next"
         with pytest.raises(asyncio.CancelledError):
             await waiting
+
+
+async def test_what_was_begun_for_a_caller_that_gives_up_ends_before_the_next_begins(
+    make_server: MakeServer,
+) -> None:
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+    calls = []
+
+    async def define_domain(domain: bytes, _vmi: bytes) -> bytes:
+        calls.append(f"{domain.decode()} begins")
+        if domain == b"given up":
+            begun.set()
+            await goes_on.wait()
+        calls.append(f"{domain.decode()} ends")
+        return domain
+
+    async with (
+        make_server(define_domain=define_domain) as server,
+        grpc.aio.insecure_channel(f"unix:{server.socket}") as channel,
+    ):
+        waiting = asyncio.create_task(define(channel, b"given up"))
+        await begun.wait()
+        waiting.cancel()
+        after = asyncio.create_task(define(channel, b"next"))
+        asyncio.get_running_loop().call_later(0.05, goes_on.set)
+        assert await after == b"next"
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert calls == ["given up begins", "given up ends", "next begins", "next ends"]
 
 
 async def test_shutdown_is_told_after_it_was_answered(server: HookServer, channel: grpc.aio.Channel) -> None:
