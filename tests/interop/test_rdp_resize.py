@@ -17,7 +17,7 @@ SIZES = [(900, 700), (640, 480), (1200, 950)]
 
 
 def _wait_until_it_can_resize(viewer: FreeRdp) -> None:
-    """FreeRDP forgets a size that its window took before the channel for it was open."""
+    viewer.wait_until_it_can_resize()
     wait_until(lambda: viewer.shows(picture(*FIRST_SIZE)), "the first picture is shown")
 
 
@@ -88,6 +88,7 @@ def test_a_guest_that_keeps_its_size_is_shown_all_the_same(
     dbus_qemu.show(Mode.STILL)
     settings = Settings(daemon.rdp, graphics=Graphics.PIPELINE, dynamic_resolution=True)
     with closing(FreeRdp(x_server, settings)) as viewer:
+        viewer.wait_until_it_can_resize()
         viewer.resize(900, 700)
         dbus_qemu.show(Mode.DESKTOP)
         dbus_qemu.show(Mode.STILL)

@@ -35,6 +35,10 @@ _GRAPHICS: dict[int, dict[Graphics, tuple[str, ...]]] = {
 }
 
 
+# it tells in its log when the channel for that is open
+_DYNAMIC_RESOLUTION = ("/dynamic-resolution", "/log-filters:com.freerdp.client.x11disp:DEBUG")
+
+
 @cache
 def program() -> tuple[str, int]:
     """The client's command and its major version."""
@@ -73,7 +77,7 @@ class Settings:
             # each has an X focus of its own only for a moment, and takes nothing from the others
             *("-decorations", "-grab-keyboard", "-clipboard", "/log-level:INFO"),
             *_GRAPHICS[major][self.graphics],
-            *(("/dynamic-resolution",) if self.dynamic_resolution else ()),
+            *(_DYNAMIC_RESOLUTION if self.dynamic_resolution else ()),
             *self.options,
         ]
 
@@ -101,6 +105,13 @@ class FreeRdp(XWindow):
     def output(self) -> str:
         """Its log so far."""
         return self.process.output
+
+    def wait_until_it_can_resize(self) -> None:
+        """With `dynamic_resolution`: before, FreeRDP forgets a size that its window takes."""
+        wait_until(
+            lambda: "DisplayControlCapsPdu: setting the window as resiz" in self.output,
+            "the channel for sizes is open",
+        )
 
     def close(self) -> None:
         self.process.stop()

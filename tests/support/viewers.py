@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from support.pictures import read_picture
 from support.processes import Process
 from support.waiting import wait_until
+from support.x_picture import XPictures
 
 
 class XServer:
@@ -30,10 +31,11 @@ class XServer:
             match = wait_until(
                 lambda: re.search(r"^(\d+)\n", self.process.output, re.MULTILINE), "Xvfb starts"
             )
+            self.display = f":{match[1]}"
+            self.pictures = XPictures(self.display)
         except BaseException:
             self.process.kill()
             raise
-        self.display = f":{match[1]}"
 
     def run(self, *command: str) -> str:
         """Runs an X program to its end and returns what it prints."""
@@ -42,6 +44,7 @@ class XServer:
         return done.stdout if done.returncode == 0 else ""
 
     def close(self) -> None:
+        self.pictures.close()
         self.process.stop()
 
 
@@ -51,7 +54,6 @@ class XWindow:
     def __init__(self, x_server: XServer, window: str) -> None:
         self._x = x_server
         self.window = window
-        self._picture = x_server.directory / f"window{window}.ppm"
 
     @property
     def title(self) -> str:
@@ -59,11 +61,7 @@ class XWindow:
 
     def picture(self) -> NDArray[np.uint32]:
         """What it shows; nothing may lie over it. Empty where there is no window any more."""
-        self._picture.unlink(missing_ok=True)
-        self._x.run("import", "-silent", "-window", self.window, f"ppm:{self._picture}")
-        if not self._picture.exists():
-            return np.zeros((0, 0), np.uint32)
-        return read_picture(self._picture)
+        return self._x.pictures.window(int(self.window))
 
     def shows(self, expected: NDArray[np.uint32]) -> bool:
         return bool(np.array_equal(self.picture(), expected))
