@@ -90,6 +90,11 @@ class BitmapReceiver(Receiver):
         """Whether the client has acknowledged enough, and reads."""
         return not self.job and len(self._unacknowledged) < FRAMES_IN_FLIGHT and self._queued() <= QUEUE_LIMIT
 
+    def expect_no_more_answers(self) -> None:
+        """What was sent need not be acknowledged before the next update, which is the last."""
+        self.job = False
+        self._unacknowledged.clear()
+
     def acknowledged(self, frame_id: int) -> None:
         """The client has shown this frame, and those before it; one that was never sent is ignored."""
         if frame_id in self._unacknowledged:

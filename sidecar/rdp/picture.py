@@ -195,9 +195,9 @@ class Picture:
         receiver = self._receivers.get(console.index)
         if receiver is None or not self.active:
             return False
-        self._broadcasts.of(console).remove(receiver)
         # what is being encoded for it is not sent any more
-        receiver.job = False
+        self._broadcasts.of(console).remove(receiver)
+        receiver.expect_no_more_answers()
         if not receiver.ready or not receiver.shown:
             return False
         visible = receiver.canvas.visible

@@ -63,6 +63,11 @@ class GraphicsReceiver(Receiver):
             and self._queued() <= QUEUE_LIMIT
         )
 
+    def expect_no_more_answers(self) -> None:
+        """What was sent need not be acknowledged before the next update, which is the last."""
+        self.job = False
+        self._pipeline.expect_no_acknowledgement()
+
     def forget(self, area: Rectangle) -> None:
         """Has an area of the surface sent again."""
         self.canvas.forget(area)

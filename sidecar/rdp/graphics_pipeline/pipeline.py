@@ -111,6 +111,10 @@ class GraphicsPipeline:
         """Whether `frame` may be called: surfaces are laid out, and fewer than the most frames wait."""
         return bool(self._surface_ids) and len(self._in_flight) < self._max_unacknowledged
 
+    def expect_no_acknowledgement(self) -> None:
+        """Waits for none of those that have not come: the connection is about to end."""
+        self._in_flight.clear()
+
     @property
     def round_trip(self) -> float | None:
         """Seconds from a frame to its acknowledgement, smoothed; None before the first one."""
