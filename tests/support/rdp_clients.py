@@ -40,7 +40,8 @@ class Rdesktop(XWindow):
         answers.write_text("yes\n" * 10)
         command = [
             *("rdesktop", "-T", title, "-u", "user", "-p", password, "-g", f"{size[0]}x{size[1]}"),
-            *("-a", str(depth), "-v", *options, f"{address[0]}:{address[1]}"),
+            # were it to grab the keyboard, it might get a key's press and another window the release
+            *("-a", str(depth), "-v", "-K", *options, f"{address[0]}:{address[1]}"),
         ]
         environment = {"DISPLAY": x_server.display, "HOME": str(home), "XAUTHORITY": "/dev/null"}
         self.process = Process(
