@@ -1,7 +1,5 @@
 """The daemon itself, run as its users run it: a process of its own, with its command line."""
 
-import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +8,9 @@ from typing import Any
 from support.ports import free_port, is_listening
 from support.processes import Process
 from support.waiting import wait_until
+
+from sidecar.config.run_directory import ADMIN_SOCKET
+from sidecar.control.admin_client import connect_admin
 
 COMMAND = (sys.executable, "-W", "error", "-m", "sidecar")
 
@@ -46,7 +47,7 @@ class Daemon:
     def _listens(self) -> bool:
         assert self.process.is_running, self.process.output
         ports = [port for port in (self.port, self.rdp[1]) if port]
-        return (self.run_directory / "admin.sock").exists() and all(map(is_listening, ports))
+        return (self.run_directory / ADMIN_SOCKET).exists() and all(map(is_listening, ports))
 
     @property
     def address(self) -> tuple[str, int]:
@@ -56,22 +57,20 @@ class Daemon:
     def pid(self) -> int:
         return self.process.pid
 
-    def run(self, *arguments: str) -> str:
-        """Runs `vdi-sidecar ARGUMENTS --run-dir ...` to its end and returns what it prints."""
-        command = [*COMMAND, *arguments, "--run-dir", str(self.run_directory)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
     def sessions(self) -> list[dict[str, Any]]:
         """Every session that has gone through its handshake, as `vdi-sidecar sessions --json` tells it."""
-        listed = json.loads(self.run("sessions", "--json"))
+        listed = self._ask("sessions")
         return [session for session in listed if session["state"] == "initialized"]
 
     def status(self) -> dict[str, Any]:
         """The status document."""
-        document: dict[str, Any] = json.loads(self.run("status", "--json"))
+        document: dict[str, Any] = self._ask("status")
         return document
+
+    def _ask(self, command: str) -> Any:
+        # the command line says no more than that, and takes a process and half a second for it
+        with connect_admin(self.run_directory / ADMIN_SOCKET) as daemon:
+            return daemon.ask(command)
 
     def close(self) -> None:
         """Ends it; AssertionError unless it ends well and without complaint."""
