@@ -27,6 +27,8 @@ def test_viewers_see_a_notice_and_then_the_new_machine(
     daemon: Daemon, dbus_qemu: Qemu, x_server: XServer
 ) -> None:
     dbus_qemu.show(Mode.DESKTOP)
+    # TigerVNC would tell the guest where it is at any moment, and the guest draws it
+    x_server.put_pointer_aside()
     viewer = TigerVnc(x_server, f"127.0.0.1::{daemon.port}")
     with RfbClient(daemon.address, encodings=ENCODINGS) as client, contextlib.closing(viewer):
         client.until_shown(desktop())

@@ -43,6 +43,10 @@ class XServer:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         return done.stdout if done.returncode == 0 else ""
 
+    def put_pointer_aside(self) -> None:
+        """Into the last corner, where no window is: viewers then have nothing to tell the guest of it."""
+        self.run("xdotool", "mousemove", "100000", "100000")
+
     def close(self) -> None:
         self.pictures.close()
         self.process.stop()
