@@ -25,6 +25,7 @@ from sidecar.domain.rewrite import rewrite
 SCRIPT = HOOKS / "onDefineDomain"
 SIDECARS = "hooks.kubevirt.io/hookSidecars"
 SHIM = {"args": ["--version", "v1alpha3"]}
+IMAGE = "registry.example.org/vdi-sidecar:0.1"
 OURS = {"image": "vdi-sidecar:0.1", "command": ["vdi-sidecar", "hook"], "args": ["--vnc", ":5900"]}
 
 with_or_without = pytest.mark.parametrize(
@@ -120,6 +121,15 @@ def test_alone_it_agrees_about_odd_domains_too(case: str) -> None:
         ([SHIM, {"args": ["hook", "--bus-dir-for-qemu", "/var/run/vdi"]}], "unix:path=/var/run/vdi/bus"),
         ([{"args": ["hook", "--dbus-address=unix:path=/a/b"]}], "unix:path=/a/b"),
         ([SHIM], "unix:path=/var/run/kubevirt-hooks/hook-sidecar-7/dbus/bus"),
+        ([SHIM, {"image": IMAGE}], "unix:path=/var/run/kubevirt-hooks/hook-sidecar-1/dbus/bus"),
+        (
+            [{"image": IMAGE, "args": ["--vnc", ":5900"]}],
+            "unix:path=/var/run/kubevirt-hooks/hook-sidecar-0/dbus/bus",
+        ),
+        (
+            [{"image": IMAGE, "args": ["--bus-dir", "/var/run/kubevirt-hooks/a b"]}],
+            "unix:path=/var/run/kubevirt-hooks/hook-sidecar-0/a%20b/bus",
+        ),
     ],
 )
 def test_the_bus_is_that_of_the_sidecar_which_has_one(
@@ -133,6 +143,34 @@ def test_the_bus_is_that_of_the_sidecar_which_has_one(
     )
     (graphics,) = etree.fromstring(made).findall("devices/graphics")
     assert graphics.get("address") == address
+
+
+def test_kubevirt_1_5_has_one_folder_for_all_sidecars() -> None:
+    made = on_define_domain(vmi(SHIM, OURS), sample("amd64-default-vnc").decode(), with_vdi_sidecar=False)
+    (graphics,) = etree.fromstring(made).findall("devices/graphics")
+    assert graphics.get("address") == "unix:path=/var/run/kubevirt-hooks/dbus/bus"
+
+
+@with_or_without
+@pytest.mark.parametrize(
+    ("sidecars", "said"),
+    [
+        ([{"args": ["hook", 3]}], b"is not a list of sidecars"),
+        ([{"image": 7}], b"is not a list of sidecars"),
+        ([{"command": "vdi-sidecar", "args": {"hook": 1}}], b"is not a list of sidecars"),
+        ([{"args": ["hook", "--bus-dir", "/var/vdi"]}], b"--bus-dir-for-qemu"),
+    ],
+)
+def test_sidecars_that_cannot_be_told_apart_are_refused(
+    sidecars: list[dict[str, Any]], said: bytes, installed: bool
+) -> None:
+    answer = call_as_the_shim(
+        vmi(*sidecars), "<domain/>", with_vdi_sidecar=installed, CONTAINER_NAME="hook-sidecar-0"
+    )
+    assert answer.returncode == 1
+    assert answer.stdout == b""
+    assert said in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
 
 
 @with_or_without
