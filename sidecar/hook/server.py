@@ -31,6 +31,8 @@ HANDSHAKE_SECONDS = 5
 """A connection that has not begun to speak HTTP/2 by then is closed."""
 MOST_CONNECTIONS = 64
 """On each socket; one more is closed at once: the daemon's descriptors are for viewers too."""
+UNREAD_SECONDS = 1.0
+"""For clients to read what was answered at the end."""
 IDLE_SECONDS = 60
 """A connection without a call is closed after that; gRPC's clients open another when they need one."""
 
@@ -123,7 +125,16 @@ class HookServer:
         self._session_status.close()
         server, self._server = self._server, None
         if server is not None:
-            await server.stop(self._leave_within)
+            await self._stop(server)
+
+    async def _stop(self, server: grpc.aio.Server) -> None:
+        stopping = asyncio.create_task(server.stop(self._leave_within))
+        done, _ = await asyncio.wait({stopping}, timeout=self._leave_within + UNREAD_SECONDS)
+        if not done:
+            # what is to be written to a client that reads nothing keeps gRPC, and then the process, for ever
+            hung_up = sum(file.hang_up() for file in self._files)
+            log.warning("clients of the hook sockets that read nothing are hung up on", connections=hung_up)
+        await stopping
 
     def _make_server(self) -> grpc.aio.Server:
         server = grpc.aio.server(

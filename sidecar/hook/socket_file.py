@@ -1,5 +1,6 @@
 """The hook socket as a file: it appears under its name only when somebody answers on it."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -82,6 +83,31 @@ class SocketFile:
             # we are leaving: nobody can mend it and nothing else may be kept from being let go
             log.warning("hook socket was left behind", path=str(self.path), error=error.strerror)
         self._published = None
+
+    def hang_up(self) -> int:
+        """Ends every connection of this process that was made to the socket, whatever is on its way in it;
+        how many there were. For those that whoever accepted them cannot end.
+        """
+        ended = 0
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                # a copy stays what it is, although another thread may close the original
+                copy = os.dup(int(name))
+            except OSError:
+                continue
+            try:
+                # raises for what is no socket
+                connection = socket.socket(fileno=copy)
+            except OSError:
+                os.close(copy)
+                continue
+            with connection, contextlib.suppress(OSError):
+                if connection.getsockname() == str(self.staging):
+                    # raises for the one that listens
+                    connection.getpeername()
+                    connection.shutdown(socket.SHUT_RDWR)
+                    ended += 1
+        return ended
 
     def _discard_staging(self) -> None:
         if self._directory.is_dir():
