@@ -100,7 +100,6 @@ def test_rdp_viewers_see_a_notice_and_then_the_new_machine(
     daemon: Daemon, dbus_qemu: Qemu, wide_x_server: XServer
 ) -> None:
     dbus_qemu.show(Mode.DESKTOP)
-    wide_x_server.put_pointer_aside()
     with ExitStack() as stack:
         viewers = [
             FreeRdp(wide_x_server, Settings(daemon.rdp, graphics=Graphics.PIPELINE)),
