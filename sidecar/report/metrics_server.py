@@ -80,8 +80,10 @@ class MetricsServer:
         await self._listener.wait_closed()
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._conversations) >= MOST_CONNECTIONS:
-            next(iter(self._conversations)).cancel()
+        # many may come before the first that was told to end has ended
+        staying = [each for each in self._conversations if not each.cancelling()]
+        if len(staying) >= MOST_CONNECTIONS:
+            staying[0].cancel()
         conversation = asyncio.create_task(self._converse(reader, writer), name="metrics request")
         self._conversations[conversation] = None
 

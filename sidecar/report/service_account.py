@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import ssl
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +82,10 @@ class InCluster:
     def _read(self, name: str) -> bytes:
         path = self._directory / name
         try:
-            with path.open("rb") as file:
+            # a pipe without a writer would be waited for by a thread that nobody can stop
+            with open(path, "rb", opener=_at_once) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise NotReady(f"no service account is mounted: {path} is no file")
                 content = file.read(LONGEST_FILE + 1)
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()
@@ -88,6 +93,10 @@ class InCluster:
         if len(content) > LONGEST_FILE:
             raise NotReady(f"{path} is longer than {LONGEST_FILE} bytes")
         return content
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _claims(token: str) -> Any:

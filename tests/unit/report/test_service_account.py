@@ -1,5 +1,6 @@
 """What a pod has of its cluster, and what may be wrong with it."""
 
+import os
 import ssl
 from pathlib import Path
 
@@ -93,6 +94,18 @@ def test_what_is_wrong_with_a_file_is_told(mounted: Path, name: str, content: by
 def test_a_missing_file_is_told(mounted: Path, name: str) -> None:
     (mounted / name).unlink()
     with pytest.raises(NotReady, match=f"no service account is mounted: .*{name}: no such file"):
+        InCluster(IN_A_POD, mounted).read()
+
+
+@pytest.mark.parametrize("name", ["token", "ca.crt"])
+def test_what_is_no_file_is_told_at_once(mounted: Path, name: str) -> None:
+    (mounted / name).unlink()
+    os.mkfifo(mounted / name)
+    with pytest.raises(NotReady, match=f"{name} is no file"):
+        InCluster(IN_A_POD, mounted).read()
+    (mounted / name).unlink()
+    (mounted / name).mkdir()
+    with pytest.raises(NotReady, match=f"{name}: is a directory"):
         InCluster(IN_A_POD, mounted).read()
 
 
