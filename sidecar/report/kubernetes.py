@@ -1,7 +1,6 @@
 """Keeps the annotations of the pod's own VMI up to date, as long as it is entered."""
 
 import asyncio
-import json
 import math
 import os
 import re
@@ -35,7 +34,6 @@ ACCOUNT_RETRY = 60.0
 """Seconds until a service account that is missing is looked for again."""
 FAREWELL_TIME = 2.0
 """Seconds for the last request."""
-LONGEST_VMI = 2 * 1024 * 1024
 
 
 class AnnotationReporter:
@@ -99,15 +97,6 @@ class AnnotationReporter:
             self._vmi = vmi
             self._conversation = None
             self._woken.set()
-
-    def identify_by(self, vmi: bytes) -> None:
-        """The same by the VMI's JSON, as KubeVirt's hooks bring it; logs it when that cannot be read."""
-        try:
-            metadata = json.loads(vmi)["metadata"] if len(vmi) <= LONGEST_VMI else {}
-            namespace, name, uid = (metadata[key] for key in ("namespace", "name", "uid"))
-            self.identify(str(namespace), str(name), str(uid))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            log.warning("VMI not annotated", cause="the hook's VMI has no namespace, name and uid")
 
     async def _run(self) -> None:
         try:

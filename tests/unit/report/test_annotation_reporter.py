@@ -116,14 +116,12 @@ async def test_nothing_is_sent_before_the_vmi_is_known(pod: Pod) -> None:
     assert pod.api.seen == []
 
 
-async def test_a_hook_s_vmi_is_enough_to_know_it_and_nonsense_is_not(pod: Pod) -> None:
+async def test_what_is_no_name_is_not_asked_for(pod: Pod) -> None:
     async with pod.reporter() as reporter:
-        for nonsense in (b"", b"[]", b"{", b'{"metadata":[]}', b"[" * 100_000, b'{"metadata":{"name":"x"}}'):
-            reporter.identify_by(nonsense)
         for namespace, name, uid in (("..", NAME, UID), (NAMESPACE, "a/b", UID), (NAMESPACE, NAME, "?")):
             reporter.identify(namespace, name, uid)
         assert pod.api.seen == []
-        reporter.identify_by(json.dumps(vmi()).encode())
+        reporter.identify(NAMESPACE, NAME, UID)
         await pod.shows(0)
         assert {each.target.partition("?")[0] for each in pod.api.seen} == {VMI_PATH}
 
