@@ -13,7 +13,7 @@ from support.daemon import Daemon
 from support.guest_image import Mode, was_clicked
 from support.pictures import from_rgb_bytes, read_picture
 from support.qemu import Qemu
-from support.viewers import TigerVnc, XServer, vncdotool, vncdotool_picture
+from support.viewers import TigerVnc, XServer, is_whole_png, vncdotool, vncdotool_picture
 from support.waiting import eventually, wait_until
 
 
@@ -87,7 +87,7 @@ async def test_three_viewers_see_type_and_click_at_once_and_are_counted(
         async with asyncvnc.connect("127.0.0.1", daemon.port) as client:
             assert np.array_equal(from_rgb_bytes(await client.screenshot()), truth)
             await eventually(lambda: tiger.shows(dbus_qemu.screendump()), "TigerVNC shows the picture")
-            await eventually(capture.exists, "vncdotool has captured")
+            await eventually(lambda: is_whole_png(capture), "vncdotool has captured")
             assert len(daemon.sessions()) == 3
             assert daemon.status()["service"]["vnc"]["sessions"] == 3
             await eventually(lambda: "3 viewers" in tiger.title, "TigerVNC's title tells how many watch")

@@ -150,6 +150,11 @@ def vncdotool(directory: Path, port: int, *commands: str) -> Process:
     return Process(command, log)
 
 
+def is_whole_png(path: Path) -> bool:
+    """Whether its last chunk is there: a file stands in its directory before it is written."""
+    return path.exists() and path.read_bytes()[-8:-4] == b"IEND"
+
+
 def vncdotool_picture(directory: Path, port: int) -> NDArray[np.uint32]:
     """What vncdotool captures in one go."""
     path = directory / "vncdotool.png"
