@@ -88,7 +88,8 @@ def test_pointer_positions_and_buttons_are_told(builtin_vnc_qemu: Qemu) -> None:
     x, y = int(match[1], 16), int(match[2], 16)
     assert abs(x - 512) <= 1
     assert abs(y - 384) <= 1
-    assert (qemu.screendump()[y : y + 8, x : x + 8] == 0xFFFF00).all()
+    # it says so before it draws
+    wait_until(lambda: (qemu.screendump()[y : y + 8, x : x + 8] == 0xFFFF00).all(), "the pointer is drawn")
 
 
 def test_the_guest_changes_its_size_while_it_runs(builtin_vnc_qemu: Qemu) -> None:
