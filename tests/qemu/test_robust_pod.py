@@ -202,16 +202,16 @@ def test_shutdown_twice_while_domains_are_defined_and_nobody_reads(pod: Pod) -> 
 
 
 @pytest.mark.parametrize(
-    "moment",
+    ("moment", "number"),
     [
-        "the private bus listens",
-        "listening address",
-        "hook socket ready",
-        "virt-launcher has found",
-        "by load",
+        ("the private bus listens", signal.SIGTERM),
+        ("listening address", signal.SIGINT),
+        ("hook socket ready", signal.SIGTERM),
+        ("virt-launcher has found", signal.SIGINT),
+        ("by load", signal.SIGTERM),
+        ("by load", signal.SIGINT),
     ],
 )
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_signal_at_any_moment_leaves_nothing_behind(
     short_dir: Path, moment: str, number: signal.Signals
 ) -> None:
