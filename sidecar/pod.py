@@ -177,5 +177,7 @@ async def _signals_heard(
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
-        loop.remove_signal_handler(signal.SIGINT)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            # all is let go: another one must not change the exit status
+            signal.signal(number, signal.SIG_IGN)
