@@ -1,7 +1,6 @@
 """Tests here have a real libvirt define and start what the hook makes of KubeVirt's domains."""
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +8,6 @@ from pathlib import Path
 import pytest
 from support.libvirt_daemon import Libvirt
 from support.libvirt_machine import Machine
-
-# the hook's process and virt-launcher's calls are with the tests of the hook
-sys.path.append(str(Path(__file__).parent.parent / "qemu"))
 from support.libvirt_pod import Pod
 
 

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hook_sidecar import HookSidecar, launcher_of
 from lxml import etree
 from support.domain_samples import sample
+from support.hook_sidecar import HookSidecar, launcher_of
 from support.libvirt_daemon import LibvirtError
 from support.libvirt_machine import NAME, Machine
 from support.libvirt_pod import Pod

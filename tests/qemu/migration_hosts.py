@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.domain_samples import DIRECTORY, sample
+from support.hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.migration import IncomingQemu
 from support.ports import free_port
 from support.qemu import Qemu, dbus_display

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hook_sidecar import HookSidecar
 from support.daemon import COMMAND
+from support.hook_sidecar import HookSidecar
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.domain_samples import DIRECTORY, sample
+from support.hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.qemu import Qemu, dbus_display
 from support.waiting import wait_until
 

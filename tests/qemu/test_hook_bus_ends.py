@@ -8,9 +8,9 @@ from pathlib import Path
 
 import grpc
 import pytest
-from hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.domain_samples import DIRECTORY, options, sample
 from support.guest_image import Mode, desktop
+from support.hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.qemu import Qemu, dbus_display
 from support.rfb_client import RfbClient
 from support.rfb_wire import Encoding

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.domain_samples import DIRECTORY, sample
 from support.guest_image import Mode, desktop
+from support.hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.qemu import PROGRAM, Qemu, dbus_display
 from support.rfb_client import RfbClient
 from support.rfb_wire import Encoding

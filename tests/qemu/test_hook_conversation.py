@@ -9,8 +9,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from hook_sidecar import CALLBACKS, CONTAINER, HookSidecar, Launcher, launcher_of
 from support.domain_samples import DIRECTORY, NAMES, kept_by_kubevirt, options, sample
+from support.hook_sidecar import CALLBACKS, CONTAINER, HookSidecar, Launcher, launcher_of
 from support.libvirt_schema import made_valid, verdict
 from support.sidecar_shim import call_as_the_shim
 from support.waiting import DEADLINE

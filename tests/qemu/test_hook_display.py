@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from lxml import etree
 from support.domain_samples import DIRECTORY, QEMU, sample
 from support.guest_image import Mode, desktop
+from support.hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.qemu import Qemu, dbus_display
 from support.rfb_client import RfbClient
 from support.rfb_wire import Encoding

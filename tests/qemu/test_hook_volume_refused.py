@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hook_sidecar import HookSidecar, launcher_of
+from support.hook_sidecar import HookSidecar, launcher_of
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 in_own_mounts = pytest.mark.skipif(

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import grpc
 import pytest
-from hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.daemon import COMMAND
 from support.domain_samples import DIRECTORY, sample
 from support.guest_image import Mode, desktop
+from support.hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.ports import free_port
 from support.processes import Process
 from support.qemu import Qemu, dbus_display

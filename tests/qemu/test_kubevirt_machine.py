@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import yaml
-from hook_sidecar import HookSidecar, bus_of, launcher_of
 from support import freerdp
 from support.daemon import COMMAND
 from support.domain_samples import DIRECTORY, sample
 from support.freerdp import FreeRdp, Graphics
 from support.guest_image import Mode, typed
+from support.hook_sidecar import HookSidecar, bus_of, launcher_of
 from support.ports import free_port
 from support.qemu import Qemu, dbus_display
 from support.viewers import TigerVnc, XServer

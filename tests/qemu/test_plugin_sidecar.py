@@ -8,8 +8,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from hook_sidecar import HookSidecar, Launcher, bus_of
 from support.domain_samples import DIRECTORY, kept_by_kubevirt, sample
+from support.hook_sidecar import HookSidecar, Launcher, bus_of
 from support.qemu import Qemu, dbus_display
 from support.waiting import wait_until
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import grpc
 import pytest
-from hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.domain_samples import DIRECTORY, sample
 from support.guest_image import Mode, desktop
+from support.hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.ports import free_port
 from support.processes import open_descriptors, resident_bytes
 from support.qemu import Qemu, dbus_display

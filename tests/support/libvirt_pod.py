@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from hook_sidecar import HookSidecar, launcher_of
 from numpy.typing import NDArray
 from support.domain_samples import DIRECTORY, kept_by_kubevirt
+from support.hook_sidecar import HookSidecar, launcher_of
 from support.libvirt_daemon import Libvirt
 from support.libvirt_machine import Machine
 from support.ports import free_port
