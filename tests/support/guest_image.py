@@ -107,6 +107,14 @@ def typed(*codes: int) -> str:
 LEFT_BUTTON = 0x20
 
 
+def was_typed(said: str, code: int) -> bool:
+    """Whether a key (scan code, set 1) was pressed and released, by what the guest said on COM1.
+
+    Others may have typed and pointed in between.
+    """
+    return re.search(rf"^K{code:02X}\n(?:.*\n)*?K{code | 0x80:02X}\n", said, re.MULTILINE) is not None
+
+
 def was_clicked(said: str, x: int, y: int) -> bool:
     """Whether the left button was pressed there, by what the guest said on COM1.
 
