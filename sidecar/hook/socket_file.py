@@ -9,11 +9,9 @@ from pathlib import Path
 
 from sidecar.errors import SidecarError
 from sidecar.log import get_logger
+from sidecar.socket_path import excess_bytes
 
 log = get_logger(__name__)
-
-MAX_PATH = 107
-"""Bytes; sun_path of unix(7) without its final zero."""
 
 _STAGED_NAME = "s"
 
@@ -38,7 +36,7 @@ class SocketFile:
         self._directory = path.with_name(f".{path.name}")
         self.staging = self._directory / _STAGED_NAME
         self._published: tuple[int, int] | None = None
-        excess = len(os.fsencode(self.staging)) - MAX_PATH
+        excess = excess_bytes(self.staging)
         if excess > 0:
             raise HookSocketError(f"the path of the hook socket is {excess} bytes too long: {path}")
 

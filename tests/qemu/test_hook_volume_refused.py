@@ -2,18 +2,14 @@
 
 import os
 import pwd
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.hook_sidecar import HookSidecar, launcher_of
+from support.own_mounts import in_own_mounts
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-in_own_mounts = pytest.mark.skipif(
-    os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], check=False).returncode != 0,
-    reason="only root with CAP_SYS_ADMIN has mounts of its own",
-)
 
 Start = Callable[..., HookSidecar]
 

@@ -17,6 +17,7 @@ from support.daemon import COMMAND
 from support.domain_samples import DIRECTORY, sample
 from support.guest_image import Mode, desktop
 from support.hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
+from support.own_mounts import in_own_mounts
 from support.ports import free_port
 from support.processes import Process
 from support.qemu import Qemu, dbus_display
@@ -29,10 +30,6 @@ VMI = (DIRECTORY / f"{NAME}.vmi.json").read_bytes()
 SOMEBODY = pwd.getpwnam("nobody").pw_uid
 """Stands for KubeVirt's 107, whom this machine may not know."""
 
-in_own_mounts = pytest.mark.skipif(
-    os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], check=False).returncode != 0,
-    reason="only root with CAP_SYS_ADMIN has mounts of its own",
-)
 
 Start = Callable[..., HookSidecar]
 
