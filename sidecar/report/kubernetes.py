@@ -16,7 +16,7 @@ from sidecar.log import get_logger
 from sidecar.problems import Problem, Severity
 from sidecar.report.annotations import annotations_of
 from sidecar.report.service_account import InCluster
-from sidecar.report.vmi_conversation import CODES, FAILED, INTERVAL, NoAnswer, Vmi, VmiConversation
+from sidecar.report.vmi_conversation import CODES, FAILED, INTERVAL, NoAnswer, VmiConversation, VmiName
 from sidecar.session.feed import StatusFeed
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class AnnotationReporter:
         self._interval = interval
         self._clock = clock
         self._random = random
-        self._vmi: Vmi | None = None
+        self._vmi: VmiName | None = None
         self._conversation: VmiConversation | None = None
         self._account_known = False
         self._client: ApiClient | None = None
@@ -90,7 +90,7 @@ class AnnotationReporter:
 
     def identify(self, namespace: str, name: str, uid: str) -> None:
         """Says which VMI is this pod's own; may be called again, and from then on the newest counts."""
-        vmi = Vmi(namespace, name, uid)
+        vmi = VmiName(namespace, name, uid)
         if not (_is_name(namespace) and _is_name(name) and re.fullmatch(r"[A-Za-z0-9-]{1,64}", uid)):
             log.warning("VMI not annotated", cause="its namespace, name or uid is none", name=name[:253])
         elif vmi != self._vmi:

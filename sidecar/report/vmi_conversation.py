@@ -52,7 +52,7 @@ CODES: Final = frozenset({NOT_ALLOWED, NO_VMI, FAILED})
 
 
 @dataclass(frozen=True, slots=True)
-class Vmi:
+class VmiName:
     """Which VirtualMachineInstance."""
 
     namespace: str
@@ -110,7 +110,7 @@ class VmiConversation:
 
     def __init__(
         self,
-        vmi: Vmi,
+        vmi: VmiName,
         pod: str,
         account: str,
         *,

@@ -49,8 +49,8 @@ from sidecar.report.vmi_conversation import (
     LONGEST_RETRY_AFTER,
     Answer,
     NoAnswer,
-    Vmi,
     VmiConversation,
+    VmiName,
 )
 from sidecar.session.feed import StatusFeed
 from sidecar.session.registry import Registry
@@ -253,7 +253,7 @@ ANSWERS = st.just(NoAnswer("a cause")) | st.builds(
 def test_whatever_is_answered_whenever_the_next_request_comes_in_good_time(
     answers: list[tuple[Any, float]],
 ) -> None:
-    conversation = VmiConversation(Vmi(NAMESPACE, NAME, UID), "pod", "account", random=lambda: 1.0)
+    conversation = VmiConversation(VmiName(NAMESPACE, NAME, UID), "pod", "account", random=lambda: 1.0)
     now = 0.0
     for number, (answer, passes) in enumerate(answers):
         wanted = {COUNT: str(number)}

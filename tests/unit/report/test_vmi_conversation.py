@@ -15,8 +15,8 @@ from sidecar.report.vmi_conversation import (
     Answer,
     NoAnswer,
     Request,
-    Vmi,
     VmiConversation,
+    VmiName,
     patience,
 )
 
@@ -33,7 +33,7 @@ class Talk:
         self.now = 1000.0
         self.chance = chance
         self.conversation = VmiConversation(
-            Vmi(NAMESPACE, NAME, UID), pod, "service account vdi", random=lambda: self.chance
+            VmiName(NAMESPACE, NAME, UID), pod, "service account vdi", random=lambda: self.chance
         )
 
     def ask(self, wanted: dict[str, str]) -> Request | None:
