@@ -24,7 +24,7 @@ from sidecar.qemu.scanout_map import ScanoutMap
 from sidecar.screen.cursor import MAX_CURSOR_EDGE, Cursor
 from sidecar.screen.pixman import Layout, PixmanError, to_canonical
 from sidecar.screen.rectangle import Rectangle
-from sidecar.screen.surface import MAX_EDGE
+from sidecar.screen.surface import MAX_EDGE, Frame, Pixels
 
 log = get_logger(__name__)
 
@@ -65,6 +65,7 @@ class Listener:
         self._map: ScanoutMap | None = None
         self._damage: list[Rectangle] = []
         self._announced: tuple[int, int] | None = None
+        self._beyond: Pixels | None = None
         self._complained: set[str] = set()
         self._methods: dict[tuple[str, str], tuple[str, Callable[[Body], None]]] = {
             (LISTENER, "Scanout"): ("uuuuay", self._scanout),
@@ -101,7 +102,8 @@ class Listener:
     def announce_size(self, width: int, height: int) -> None:
         """QEMU says that the console has this size now.
 
-        Where pixels are copied, that may be the only word of it: a new size need not come with a Scanout.
+        Where pixels are copied, that may be the only word of it: a new size need not come with a Scanout. It
+        comes by another way than the pixels, and so may be older than they: what it cuts off is kept.
         """
         if not (1 <= width <= MAX_EDGE and 1 <= height <= MAX_EDGE and width * height <= MAX_PIXELS):
             return
@@ -165,7 +167,7 @@ class Listener:
         pixels = to_canonical(data, Layout.of(width, height, stride, code))
         _check_size(width, height)
         self._unmap()
-        self._announced = None
+        self._announced = self._beyond = None
         resized = self._resize(width, height)
         if self._display.surface.write(0, 0, pixels) and not resized:
             self._display.changed(ConsoleChange.DAMAGE)
@@ -184,6 +186,8 @@ class Listener:
         frame = surface.frame
         _check_size(max(x + width, frame.width), max(y + height, frame.height))
         surface.grow(x + width, y + height)
+        if surface.frame is not frame:
+            self._uncover(frame)
         changed = surface.write(x, y, pixels)
         if surface.frame is not frame:
             self._display.changed(ConsoleChange.RESIZE)
@@ -192,6 +196,7 @@ class Listener:
 
     def _disable(self, _: Body) -> None:
         self._unmap()
+        self._beyond = None
         self._display.show_notice(DISPLAY_OFF, keep_picture=False)
 
     def _resize(self, width: int, height: int) -> bool:
@@ -206,8 +211,21 @@ class Listener:
         width, height = self._announced
         old = self._display.surface.frame
         if self._resize(width, height):
-            self._display.surface.write(0, 0, old.pixels)
+            self._uncover(old)
+            if self._beyond is None and (old.width > width or old.height > height):
+                self._beyond = old.pixels
             self._display.changed(ConsoleChange.RESIZE)
+
+    def _uncover(self, old: Frame) -> None:
+        """Shows in a frame of another size what `old` showed, and around it what had been cut off."""
+        surface = self._display.surface
+        if self._beyond is not None:
+            height, width = self._beyond.shape
+            self._beyond[: old.height, : old.width] = old.pixels[:height, :width]
+            surface.write(0, 0, self._beyond)
+            if surface.frame.width >= width and surface.frame.height >= height:
+                self._beyond = None
+        surface.write(0, 0, old.pixels)
 
     # pixels in shared memory
 
@@ -221,7 +239,7 @@ class Listener:
             log.debug("pixels come in shared memory", mapped=scanout.is_mapped)
         self._unmap()
         self._map = scanout
-        self._announced = None
+        self._announced = self._beyond = None
         self._add_damage(scanout.bounds)
 
     def _update_map(self, body: Body) -> None:
@@ -274,6 +292,7 @@ class Listener:
 
     def _scanout_dmabuf(self, _: Body) -> None:
         self._unmap()
+        self._beyond = None
         self._display.show_notice(NEEDS_GL_OFF, keep_picture=False)
         raise _NotSupported("pictures on the graphics card")
 

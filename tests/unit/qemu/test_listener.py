@@ -123,6 +123,45 @@ async def test_an_announced_size_crops_and_keeps_the_picture(listening: Listenin
     assert listening.pixels.shape == (40, 72)
 
 
+async def test_an_announcement_older_than_the_picture_costs_nothing_of_it(listening: Listening) -> None:
+    expected = picture(100, 70)
+    await listening.qemu.tell(*scanout(expected))
+    await listening.settle()
+    listening.listener.announce_size(64, 48)
+    assert np.array_equal(listening.pixels, expected[:48, :64])
+    expected[5:15, 33:53] = picture(20, 10, seed=2)
+    await listening.qemu.tell(*update(33, 5, picture(20, 10, seed=2)))
+    await listening.settle()
+    listening.listener.announce_size(40, 60)
+    listening.listener.announce_size(100, 70)
+    assert np.array_equal(listening.pixels, expected)
+
+
+async def test_an_update_beyond_an_older_announcement_shows_what_that_had_cut_off(
+    listening: Listening,
+) -> None:
+    expected = picture(100, 70)
+    await listening.qemu.tell(*scanout(expected))
+    await listening.settle()
+    listening.listener.announce_size(64, 48)
+    await listening.qemu.tell(*update(80, 60, picture(20, 10, seed=2)))
+    await listening.settle()
+    expected[60:70, 80:100] = picture(20, 10, seed=2)
+    assert np.array_equal(listening.pixels, expected)
+
+
+async def test_what_was_cut_off_is_forgotten_with_the_next_picture(listening: Listening) -> None:
+    await listening.qemu.tell(*scanout(picture(100, 70)))
+    await listening.settle()
+    listening.listener.announce_size(64, 48)
+    await listening.qemu.tell(*scanout(picture(64, 48, seed=2)))
+    await listening.settle()
+    listening.listener.announce_size(100, 70)
+    assert np.array_equal(listening.pixels[:48, :64], picture(64, 48, seed=2))
+    assert not listening.pixels[48:].any()
+    assert not listening.pixels[:, 64:].any()
+
+
 async def test_several_changes_are_told_at_once(listening: Listening) -> None:
     await listening.qemu.tell(*scanout(picture(64, 48)))
     await listening.qemu.tell(*update(0, 0, picture(5, 5, seed=2)))
