@@ -5,7 +5,7 @@ callbacks run on it too. Only the pixels of a `Surface` are written by another t
 `sidecar.screen.surface` states.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum, Flag, IntEnum, auto
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from sidecar.errors import SidecarError
 from sidecar.observers import Observers
 from sidecar.screen.cursor import Cursor
 from sidecar.screen.surface import Surface
+from sidecar.sound.form import AudioForm
 
 
 class GuestState(Enum):
@@ -218,6 +219,157 @@ class Power(Protocol):
         ...
 
 
+class AudioListener(Protocol):
+    """Hears what the machine plays. Called on the main loop; must neither raise nor take long."""
+
+    def audio_began(self) -> None:
+        """Sound follows, after silence of any length."""
+        ...
+
+    def audio_played(self, data: bytes) -> None:
+        """The next frames, whole ones, in the form that was asked for; about 10 to 100 ms of them.
+
+        All listeners of one form get the same object.
+        """
+        ...
+
+    def audio_ended(self) -> None:
+        """Nothing is played until `audio_began`."""
+        ...
+
+
+class Audio(Protocol):
+    """What the machine plays: its voices mixed, at their volumes."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the machine has sound that comes here."""
+        ...
+
+    @property
+    def changes(self) -> Observers[[]]:
+        """Called when `is_there` has changed."""
+        ...
+
+    def listen(self, form: AudioForm, listener: AudioListener) -> Callable[[], None]:
+        """Has `listener` hear what is played from now on, at once with `audio_began` if something is.
+
+        The function returned ends it, without a last call, and may be called twice. It goes on over the end
+        of a machine and the beginning of the next. Silence costs nothing: after a second of it
+        `audio_ended` is called.
+        """
+        ...
+
+
+class Microphone(Protocol):
+    """What the machine records."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the machine records from here, if it does."""
+        ...
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the machine records now."""
+        ...
+
+    @property
+    def changes(self) -> Observers[[]]:
+        """Called when `is_there` or `is_wanted` has changed."""
+        ...
+
+    def speak(self, form: AudioForm, data: bytes) -> None:
+        """The next whole frames for the machine. What it does not take in time (200 ms) is dropped."""
+        ...
+
+
+class Clipboard(Protocol):
+    """The machine's clipboard: text, if an agent in the machine shares it."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the machine has a way to share its clipboard; an agent need not run in it."""
+        ...
+
+    @property
+    def text(self) -> str | None:
+        """What was last copied in the machine, with LF; None: nothing, or cleared, or we offered last."""
+        ...
+
+    @property
+    def changes(self) -> Observers[[]]:
+        """Called when `is_there` or `text` has changed. Text is fetched only while somebody observes."""
+        ...
+
+    def offer(self, text: str) -> None:
+        """Puts a text (LF) on the machine's clipboard; empty: clears what was put there. Never waits."""
+        ...
+
+
+class PortKind(Enum):
+    """What speaks at the machine's end of a port."""
+
+    SERIAL = "serial"
+    """the guest: a serial port or a console of its system"""
+    MONITOR = "monitor"
+    """QEMU's own monitor: who writes there rules the machine"""
+    USB_REDIRECTION = "usb"
+    """a slot for a USB device, in usbredir's protocol"""
+    CHANNEL = "channel"
+    """a program in the guest"""
+
+
+class SerialPort(Protocol):
+    """One character device, opened once and shared. The same object for as long as the daemon lives."""
+
+    @property
+    def name(self) -> str:
+        """Unique among the machine's ports: QEMU's name for its purpose, or else its label."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """QEMU's label of the device, such as `serial0`."""
+        ...
+
+    @property
+    def kind(self) -> PortKind:
+        """What is at its other end."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether bytes can go either way now."""
+        ...
+
+    @property
+    def changes(self) -> Observers[[]]:
+        """Called when `is_open` has changed."""
+        ...
+
+    @property
+    def output(self) -> Observers[[bytes]]:
+        """Called with what comes out, at most 64 KiB at once. It is always read, whoever listens."""
+        ...
+
+    @property
+    def write_backlog(self) -> int:
+        """Bytes that the machine has not taken yet."""
+        ...
+
+    def write(self, data: bytes) -> int:
+        """Sends bytes into the machine, never waiting; how many were taken: the first so many.
+
+        None are while the port is not open; at most 64 KiB wait for a machine that does not read.
+        """
+        ...
+
+    async def send_break(self) -> None:
+        """Sends a break, as kernels take for the attention key. Does nothing while the port is not open."""
+        ...
+
+
 class Guest(Protocol):
     """One virtual machine."""
 
@@ -244,6 +396,31 @@ class Guest(Protocol):
     @property
     def power(self) -> Power:
         """Its switches."""
+        ...
+
+    @property
+    def audio(self) -> Audio:
+        """What it plays; always the same object."""
+        ...
+
+    @property
+    def microphone(self) -> Microphone:
+        """What it records; always the same object."""
+        ...
+
+    @property
+    def clipboard(self) -> Clipboard:
+        """Its clipboard; always the same object."""
+        ...
+
+    @property
+    def ports(self) -> Mapping[str, SerialPort]:
+        """Its character devices by name, in QEMU's order; those that went are left out."""
+        ...
+
+    @property
+    def ports_changes(self) -> Observers[[]]:
+        """Called when the set of `ports` has changed."""
         ...
 
     @property

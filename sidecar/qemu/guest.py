@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from sidecar.guest import GuestState
+from sidecar.guest import GuestState, SerialPort
 from sidecar.log import get_logger
 from sidecar.observers import Observers
 from sidecar.qemu.attach import Attach
+from sidecar.qemu.audio_in import QemuMicrophone
+from sidecar.qemu.audio_out import QemuAudio
 from sidecar.qemu.back_off import BackOff
+from sidecar.qemu.clipboard import QemuClipboard
 from sidecar.qemu.console import QemuConsole
 from sidecar.qemu.errors import CallRefused, ConnectionLost, QmpRefused
 from sidecar.qemu.link import VM, VM_PATH, Link
 from sidecar.qemu.listener_thread import ListenerThread
+from sidecar.qemu.ports import QemuPorts
 from sidecar.qemu.power import QemuPower
 
 log = get_logger(__name__)
@@ -48,6 +52,10 @@ class QemuGuest:
         self._consoles: dict[int, QemuConsole] = {}
         self._link: Link | None = None
         self._power = QemuPower(lambda: self._link.qmp if self._link else None)
+        self._audio = QemuAudio()
+        self._microphone = QemuMicrophone()
+        self._clipboard = QemuClipboard()
+        self._ports = QemuPorts()
         self._lifecycle: Observers[[GuestState]] = Observers()
         self._console(0).display.show_notice(WAITING)
 
@@ -75,6 +83,31 @@ class QemuGuest:
     def power(self) -> QemuPower:
         """Its switches."""
         return self._power
+
+    @property
+    def audio(self) -> QemuAudio:
+        """What it plays."""
+        return self._audio
+
+    @property
+    def microphone(self) -> QemuMicrophone:
+        """What it records."""
+        return self._microphone
+
+    @property
+    def clipboard(self) -> QemuClipboard:
+        """Its clipboard."""
+        return self._clipboard
+
+    @property
+    def ports(self) -> Mapping[str, SerialPort]:
+        """Its character devices by name."""
+        return self._ports.by_name
+
+    @property
+    def ports_changes(self) -> Observers[[]]:
+        """Called when the set of `ports` has changed."""
+        return self._ports.changes
 
     @property
     def lifecycle(self) -> Observers[[GuestState]]:
@@ -147,6 +180,11 @@ class QemuGuest:
         self._uuid = str(about.get("UUID", ""))
         log.info("attached to a virtual machine", vm=self._name, uuid=self._uuid, consoles=len(tries))
         self._change(GuestState.ATTACHED)
+        # after the picture, and none of them can end it
+        tasks.create_task(self._audio.serve(link, thread))
+        tasks.create_task(self._microphone.serve(link, thread))
+        tasks.create_task(self._clipboard.serve(link))
+        tasks.create_task(self._ports.serve(link))
 
     def _lose(self, thread: ListenerThread) -> None:
         text = LOST if self._attach.comes_back else ENDED

@@ -86,6 +86,10 @@ class Desktop:
         self._inputs = inputs
         self._seats = seats
         self._flush = flush
+        self.flush = flush
+        """Sends what channel handlers have sent outside of `receive`."""
+        self.queued = queued
+        """Tells how many bytes have not left yet."""
         self._loop = asyncio.get_running_loop()
         self._pointed = consoles[0]
         """The console on which the client's pointer is: its picture is shown."""

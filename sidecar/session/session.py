@@ -14,12 +14,14 @@ class Session:
     """The record of one session. Belongs to the main loop.
 
     The registry writes identity and state; its frontend writes, without telling anybody, the counters
-    (`bytes_sent`, `bytes_received`, `frames`), `encoding`, `round_trip`, `console`, and `tls` when a
-    connection turns to TLS before it is initialized.
+    (`bytes_sent`, `bytes_received`, `frames`, `audio_drop_outs`), `encoding`, `audio`, `microphone`,
+    `round_trip`, `console`, and `tls` when a connection turns to TLS before it is initialized.
     """
 
     __slots__ = (
         "address",
+        "audio",
+        "audio_drop_outs",
         "auth",
         "bytes_received",
         "bytes_sent",
@@ -32,6 +34,7 @@ class Session:
         "frames",
         "id",
         "initialized_at",
+        "microphone",
         "protocol",
         "round_trip",
         "shared",
@@ -85,6 +88,12 @@ class Session:
         """Updates sent."""
         self.encoding = ""
         """The encoding last used, in the protocol's word."""
+        self.audio = ""
+        """How it hears the machine, such as `s16/48000/2` or `opus/48000/2`; empty when it does not."""
+        self.audio_drop_outs = 0
+        """How often it did not hear what was played, because its connection was too slow for it."""
+        self.microphone = False
+        """Whether it is the one whose microphone the machine hears."""
         self.round_trip: float | None = None
         """Seconds that the client's last answer took; None for one that is not asked."""
 

@@ -41,6 +41,9 @@ class SessionStatus(TypedDict):
     bytes_received: int
     frames: int
     encoding: str
+    audio: str
+    audio_drop_outs: int
+    microphone: bool
     round_trip_ms: float | None
 
 
@@ -126,6 +129,9 @@ def session_status(session: Session) -> SessionStatus:
         bytes_received=session.bytes_received,
         frames=session.frames,
         encoding=session.encoding,
+        audio=session.audio,
+        audio_drop_outs=session.audio_drop_outs,
+        microphone=session.microphone,
         round_trip_ms=None if session.round_trip is None else round(session.round_trip * 1000, 1),
     )
 

@@ -32,9 +32,10 @@ class Extension(Flag):
     EXTENDED_CLIPBOARD = auto()
     XVP = auto()
     QEMU_AUDIO = auto()
+    STREAMS = auto()
 
 
-ALWAYS_OFFERED = ~(Extension.XVP | Extension.QEMU_AUDIO | Extension.EXTENDED_CLIPBOARD)
+ALWAYS_OFFERED = ~(Extension.XVP | Extension.QEMU_AUDIO | Extension.EXTENDED_CLIPBOARD | Extension.STREAMS)
 """Extensions that need nothing of the guest; the others are offered where there is something behind them."""
 
 
@@ -67,6 +68,7 @@ class Owed(Flag):
     END_OF_CONTINUOUS_UPDATES = auto()
     XVP_INIT = auto()
     CLIPBOARD_CAPS = auto()
+    STREAMS_ACK = auto()
     EXTENDED_DESKTOP_SIZE = auto()
     DESKTOP_NAME = auto()
     POINTER_MODE = auto()
@@ -90,12 +92,14 @@ _EXTENSIONS = {
     int(PseudoEncoding.EXTENDED_CLIPBOARD): Extension.EXTENDED_CLIPBOARD,
     int(PseudoEncoding.XVP): Extension.XVP,
     int(PseudoEncoding.QEMU_AUDIO): Extension.QEMU_AUDIO,
+    int(PseudoEncoding.STREAMS): Extension.STREAMS,
 }
 
 _OWED_FIRST = {
     Extension.QEMU_KEYS: Owed.QEMU_KEYS_ACK,
     Extension.EXTENDED_MOUSE_BUTTONS: Owed.EXTENDED_MOUSE_BUTTONS_ACK,
     Extension.QEMU_AUDIO: Owed.QEMU_AUDIO_ACK,
+    Extension.STREAMS: Owed.STREAMS_ACK,
     Extension.FENCE: Owed.FENCE,
     Extension.CONTINUOUS_UPDATES: Owed.END_OF_CONTINUOUS_UPDATES,
     Extension.XVP: Owed.XVP_INIT,

@@ -1,7 +1,7 @@
 """One initialized client's desktop: what it says is carried to the guest, what changes is told to it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from sidecar.vnc.events import (
     Xvp,
 )
 from sidecar.vnc.receiver import UpdateReceiver
+from sidecar.vnc.tunnel import Line, TunnelFactory
 from sidecar.vnc.wire import FenceFlag, PseudoEncoding, ResizeReason, ResizeStatus, XvpCode
 
 log = get_logger(__name__)
@@ -62,6 +63,7 @@ class Desktop:
         session_input: SessionInput,
         title: Callable[[], str],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        tunnels: Sequence[TunnelFactory] = (),
     ) -> None:
         self.console = console
         self._session = session
@@ -96,6 +98,10 @@ class Desktop:
             SetDesktopSize: self._set_desktop_size,
             Xvp: self._xvp,
         }
+        line = Line(session, receiver.write, receiver.queued)
+        self._tunnels = [make(line) for make in tunnels]
+        for tunnel in self._tunnels:
+            self._handlers.update(tunnel.handlers)
         receiver.adopt_frame = self._adopt_frame
         self._unsubscribe = (
             console.changes.subscribe(self._console_changed),
@@ -104,7 +110,7 @@ class Desktop:
         broadcast.add(receiver)
 
     def handle(self, event: Event) -> None:
-        """Does what the client says. What nothing stands behind yet (clipboard, audio) is left alone."""
+        """Does what the client says. What nothing stands behind is left alone. Raises RemoteError."""
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
@@ -128,12 +134,16 @@ class Desktop:
     def wait(self) -> None:
         """Tells nothing of what can wait, since the client does not read as fast, until `ready`."""
         self._waits = True
+        for tunnel in self._tunnels:
+            tunnel.wait()
 
     def ready(self) -> None:
         """Goes on sending after the client has caught up."""
         self._waits = False
         unpaid, self._unpaid = self._unpaid, Owed(0)
         self._pay(unpaid)
+        for tunnel in self._tunnels:
+            tunnel.ready()
         self._broadcast.wake_for(self._receiver)
 
     def rename(self) -> None:
@@ -168,6 +178,8 @@ class Desktop:
         for unsubscribe in self._unsubscribe:
             unsubscribe()
         self._broadcast.remove(self._receiver)
+        for tunnel in self._tunnels:
+            tunnel.close()
         self._input.release_all()
         self._forget_wish()
 
@@ -222,6 +234,8 @@ class Desktop:
             self._adopt_frame(canvas.frame)
             owed &= ~(Owed.EXTENDED_DESKTOP_SIZE | Owed.POINTER_MODE)
         self._pay(owed)
+        for tunnel in self._tunnels:
+            tunnel.agreed(capabilities, event.owed)
 
     def _choose_forms(self) -> None:
         capabilities = self._capabilities

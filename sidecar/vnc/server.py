@@ -1,6 +1,6 @@
 """Serves one guest over VNC: its listeners, and what its viewers have in common."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.guest import Console, Guest, GuestState
@@ -12,9 +12,10 @@ from sidecar.session.registry import Registry
 from sidecar.session.session import Session, Transport
 from sidecar.transport.server import Server
 from sidecar.vnc.access import Access
-from sidecar.vnc.capabilities import ALWAYS_OFFERED, Extension
+from sidecar.vnc.capabilities import ALWAYS_OFFERED, NO_EXTENSIONS, Extension
 from sidecar.vnc.desktop import Desktop
 from sidecar.vnc.receiver import UpdateReceiver
+from sidecar.vnc.tunnel import TunnelFactory
 from sidecar.vnc.viewer import Viewer
 
 log = get_logger(__name__)
@@ -23,7 +24,8 @@ log = get_logger(__name__)
 class VncServer(Server[Viewer]):
     """Serves VNC, as its base says.
 
-    `name`: what viewers call the machine; empty for the guest's own name.
+    `name`: what viewers call the machine; empty for the guest's own name. `tunnels`: what sessions carry
+    beside screen and input, and `offered` the extensions that clients are offered for them.
     """
 
     def __init__(
@@ -38,15 +40,18 @@ class VncServer(Server[Viewer]):
         layout: Layout,
         auth_timeout: float = 30.0,
         allow_power: bool = False,
+        tunnels: Sequence[TunnelFactory] = (),
+        offered: Extension = NO_EXTENSIONS,
     ) -> None:
         super().__init__(registry, auth_timeout)
         self.access = access or Access()
-        self.offered = ALWAYS_OFFERED | (Extension.XVP if allow_power else Extension(0))
+        self.offered = ALWAYS_OFFERED | offered | (Extension.XVP if allow_power else NO_EXTENSIONS)
         self._guest = guest
         self._broadcasts = broadcasts
         self._seats = seats
         self._name = name
         self._layout = layout
+        self._tunnels = tuple(tunnels)
         self._unsubscribe: list[Callable[[], None]] = []
         self._title = ""
 
@@ -88,6 +93,7 @@ class VncServer(Server[Viewer]):
             session_input=SessionInput(self._seats.of(console), self._layout, lambda: session.view_only),
             title=lambda: self._title,
             spawn=self.spawn,
+            tunnels=self._tunnels,
         )
 
     def _lifecycle_changed(self, _state: GuestState) -> None:

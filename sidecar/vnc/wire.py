@@ -59,6 +59,7 @@ class ClientMessage(IntEnum):
     POINTER_EVENT = 5
     CLIENT_CUT_TEXT = 6
     ENABLE_CONTINUOUS_UPDATES = 150
+    STREAM = 181
     CLIENT_FENCE = 248
     XVP = 250
     SET_DESKTOP_SIZE = 251
@@ -73,6 +74,7 @@ class ServerMessage(IntEnum):
     BELL = 2
     SERVER_CUT_TEXT = 3
     END_OF_CONTINUOUS_UPDATES = 150
+    STREAM = 181
     SERVER_FENCE = 248
     XVP = 250
     QEMU = 255
@@ -118,6 +120,47 @@ class SampleFormat(IntEnum):
     S32 = 5
 
 
+class StreamOperation(IntEnum):
+    """Operations of the stream message, both ways (docs/rfb-streams.md)."""
+
+    ANNOUNCE = 0
+    WITHDRAW = 1
+    OPEN = 2
+    OPENED = 3
+    CLOSE = 4
+    DATA = 5
+    CREDIT = 6
+    RIGHTS = 7
+    BREAK = 8
+
+
+class StreamKind(IntEnum):
+    """What is at the other end of a stream (docs/rfb-streams.md)."""
+
+    SERIAL = 0
+    MONITOR = 1
+    CHANNEL = 2
+
+
+class StreamFlag(IntFlag):
+    """What a stream allows, or what is asked of it (docs/rfb-streams.md)."""
+
+    WRITE = 1 << 0
+    HISTORY = 1 << 1
+
+
+class StreamEnd(IntEnum):
+    """Why a stream was closed (docs/rfb-streams.md)."""
+
+    DONE = 0
+    """as the other side wished"""
+    GONE = 1
+    """the device is not there any more"""
+    NOT_ALLOWED = 2
+    LIMIT = 3
+    """too many streams are open"""
+
+
 class XvpCode(IntEnum):
     """Codes of the xvp message, both ways."""
 
@@ -151,6 +194,7 @@ class PseudoEncoding(IntEnum):
     EXTENDED_MOUSE_BUTTONS = -316
     LIBVNC_LED_STATE = -131072
     EXTENDED_CLIPBOARD = -1063131698
+    STREAMS = 0x56445301
     VMWARE_CURSOR = 0x574D5664
     VMWARE_LED_STATE = 0x574D5668
 

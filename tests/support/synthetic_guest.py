@@ -1,12 +1,24 @@
 """A guest without QEMU: a test double for what is above the seam. Real ones are in tests/qemu."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from sidecar.guest import Button, ConsoleChange, GuestState, Led, PowerRefused, ResizeRefused
+from sidecar.guest import (
+    AudioListener,
+    Button,
+    ConsoleChange,
+    GuestState,
+    Led,
+    PortKind,
+    PowerRefused,
+    ResizeRefused,
+)
 from sidecar.observers import Observers
 from sidecar.screen.cursor import Cursor
 from sidecar.screen.surface import Surface
+from sidecar.sound.form import AudioForm
 
 
 class SyntheticKeyboard:
@@ -133,6 +145,109 @@ class SyntheticPower:
         self.log.append(what)
 
 
+class SyntheticAudio:
+    """`play` is what a guest would do: data in the form of each listener."""
+
+    def __init__(self) -> None:
+        self.is_there = True
+        self.changes: Observers[[]] = Observers()
+        self.listeners: list[tuple[AudioForm, AudioListener]] = []
+        self.playing = False
+
+    def listen(self, form: AudioForm, listener: AudioListener) -> Callable[[], None]:
+        entry = (form, listener)
+        self.listeners.append(entry)
+        if self.playing:
+            listener.audio_began()
+
+        def end() -> None:
+            if entry in self.listeners:
+                self.listeners.remove(entry)
+
+        return end
+
+    def begin(self) -> None:
+        self.playing = True
+        for _, listener in list(self.listeners):
+            listener.audio_began()
+
+    def play(self, data: bytes) -> None:
+        for _, listener in list(self.listeners):
+            listener.audio_played(data)
+
+    def end(self) -> None:
+        self.playing = False
+        for _, listener in list(self.listeners):
+            listener.audio_ended()
+
+
+class SyntheticMicrophone:
+    def __init__(self) -> None:
+        self.is_there = True
+        self.is_wanted = False
+        self.changes: Observers[[]] = Observers()
+        self.heard: list[tuple[AudioForm, bytes]] = []
+
+    def want(self, wanted: bool) -> None:
+        self.is_wanted = wanted
+        self.changes.notify()
+
+    def speak(self, form: AudioForm, data: bytes) -> None:
+        self.heard.append((form, data))
+
+
+class SyntheticClipboard:
+    """`copy` is what a person at the guest would do."""
+
+    def __init__(self) -> None:
+        self.is_there = True
+        self.text: str | None = None
+        self.changes: Observers[[]] = Observers()
+        self.offered: list[str] = []
+
+    def offer(self, text: str) -> None:
+        self.offered.append(text)
+        if self.text is not None:
+            self.text = None
+            self.changes.notify()
+
+    def copy(self, text: str | None) -> None:
+        self.text = text
+        self.changes.notify()
+
+
+class SyntheticPort:
+    """`say` is what a guest would do. `takes`: bytes that it takes before it reads no more."""
+
+    def __init__(self, name: str = "org.qemu.console.serial.0", kind: PortKind = PortKind.SERIAL) -> None:
+        self.name = name
+        self.label = name.rpartition(".")[2]
+        self.kind = kind
+        self.is_open = True
+        self.changes: Observers[[]] = Observers()
+        self.output: Observers[[bytes]] = Observers()
+        self.takes = 1 << 30
+        self.written = bytearray()
+        self.write_backlog = 0
+        self.breaks = 0
+
+    def say(self, data: bytes) -> None:
+        self.output.notify(data)
+
+    def open(self, is_open: bool) -> None:
+        self.is_open = is_open
+        self.changes.notify()
+
+    def write(self, data: bytes) -> int:
+        taken = data[: self.takes] if self.is_open else b""
+        self.takes -= len(taken)
+        self.written += taken
+        return len(taken)
+
+    async def send_break(self) -> None:
+        self.breaks += 1
+
+
 class SyntheticGuest:
     def __init__(self, console: SyntheticConsole | None = None) -> None:
         self.state = GuestState.ATTACHED
@@ -141,4 +256,17 @@ class SyntheticGuest:
         self.console = console or SyntheticConsole()
         self.consoles = {self.console.index: self.console}
         self.power = SyntheticPower()
+        self.audio = SyntheticAudio()
+        self.microphone = SyntheticMicrophone()
+        self.clipboard = SyntheticClipboard()
+        self.ports: dict[str, SyntheticPort] = {}
+        self.ports_changes: Observers[[]] = Observers()
         self.lifecycle: Observers[[GuestState]] = Observers()
+
+    def add_port(self, port: SyntheticPort) -> None:
+        self.ports[port.name] = port
+        self.ports_changes.notify()
+
+    def remove_port(self, port: SyntheticPort) -> None:
+        del self.ports[port.name]
+        self.ports_changes.notify()

@@ -6,6 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "sidecar"
 
 SHARED = {"alongside", "errors", "observers", "log", "guest", "problems"}
+TUNNEL = {"clipboard", "serial", "sound"}
 FOUNDATION = {*SHARED, "screen", "encode", "session", "input"}
 MAY_IMPORT = {
     "errors": set(),
@@ -16,17 +17,23 @@ MAY_IMPORT = {
     "alongside": {"log"},
     "problems": {"log", "observers"},
     "screen": {"errors"},
-    "guest": {"errors", "observers", "screen"},
+    "sound": set(),
+    "guest": {"errors", "observers", "screen", "sound"},
     "encode": {"errors", "log", "screen"},
     "session": SHARED,
     "input": {*SHARED, "screen", "session"},
     "domain": {"bus_address", "errors", "log", "socket_path"},
-    "qemu": {*SHARED, "bus_address", "screen", "socket_path"},
+    "clipboard": {*SHARED, "session"},
+    "serial": {*SHARED, "session"},
+    "terminal": {*SHARED, "screen", "serial"},
+    "usb": {*SHARED, "session"},
+    "qemu": {*SHARED, "bus_address", "screen", "socket_path", "sound"},
     "access": {"errors", "log"},
     "broadcast": {*SHARED, "screen", "encode", "session"},
     "transport": {*SHARED, "session"},
-    "vnc": {*FOUNDATION, "access", "broadcast", "transport"},
-    "rdp": {*FOUNDATION, "access", "broadcast", "transport"},
+    "vnc": {*FOUNDATION, "access", "broadcast", "transport", *TUNNEL},
+    "rdp": {*FOUNDATION, "access", "broadcast", "transport", *TUNNEL},
+    "console": {"errors", "log", "vnc"},
     "web": {*FOUNDATION, "access", "vnc"},
     "hook": {*SHARED, "session", "domain", "socket_path"},
     "control": {*SHARED, "session"},

@@ -1,0 +1,1 @@
+"""Sound as data: forms of samples, mixing and resampling; no I/O."""
