@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sidecar.screen.rectangle import Rectangle
-from sidecar.vnc import clipboard, pixel_format
+from sidecar.vnc import clipboard, pixel_format, stream_messages
 from sidecar.vnc.capabilities import ClientCapabilities, Extension
 from sidecar.vnc.errors import Reason, RemoteError
 from sidecar.vnc.events import (
@@ -224,6 +224,16 @@ class ClientMessages:
             )
         return QemuAudioFormat(SampleFormat(sample_format), channels, frequency)
 
+    def _stream_size(self, data: bytearray, offset: int) -> int:
+        _, operation, _, length = stream_messages.HEADER.unpack_from(data, offset)
+        stream_messages.check_length(operation, length)
+        return stream_messages.HEADER.size + int(length)
+
+    def _stream(self, data: bytearray, offset: int) -> Event:
+        _, operation, stream, length = stream_messages.HEADER.unpack_from(data, offset)
+        start = offset + stream_messages.HEADER.size
+        return stream_messages.parse_client(operation, stream, bytes(data[start : start + length]))
+
 
 _FLAGS_SIZE = 4
 """Bytes of the flags that every extended clipboard message begins with."""
@@ -260,6 +270,12 @@ _LAYOUTS: dict[int, _Layout] = {
         _SWITCH_AND_AREA.size,
         ClientMessages._enable_continuous_updates,
         requires=Extension.CONTINUOUS_UPDATES,
+    ),
+    ClientMessage.STREAM: _Layout(
+        stream_messages.HEADER.size,
+        ClientMessages._stream,
+        ClientMessages._stream_size,
+        Extension.STREAMS,
     ),
     ClientMessage.CLIENT_FENCE: _Layout(
         _FENCE.size, ClientMessages._fence, ClientMessages._fence_size, Extension.FENCE

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from sidecar.encode.pixel_form import PixelForm
 from sidecar.screen.rectangle import Rectangle
 from sidecar.vnc.capabilities import ClientCapabilities, Owed
+from sidecar.vnc.stream_messages import ClientStreamMessage
 from sidecar.vnc.wire import (
     ClipboardAction,
     ClipboardFormat,
@@ -228,4 +229,5 @@ Event = (
     | Xvp
     | QemuAudioSwitch
     | QemuAudioFormat
+    | ClientStreamMessage
 )
