@@ -1,0 +1,1 @@
+"""Text that is copied at one place and pasted at another."""
