@@ -6,6 +6,7 @@ who take H.264 as the next picture of a stream that they share.
 """
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -59,16 +60,25 @@ class Broadcast:
         self._last_tick = 0.0
         self._activity = Activity(console.surface.frame, self._loop.time())
         self._activity_frame = console.surface.frame
-        self._unsubscribe = console.changes.subscribe(self._console_changed)
+        self._unsubscribe: Callable[[], None] | None = None
 
     def add(self, receiver: Receiver) -> None:
         """Has `receiver` served from now on."""
         self._receivers[receiver] = None
+        if self._unsubscribe is None:
+            self._unsubscribe = self._console.changes.subscribe(self._console_changed)
         self.wake()
 
     def remove(self, receiver: Receiver) -> None:
-        """Leaves `receiver` alone from now on; one that is not there is no error."""
-        self._receivers.pop(receiver, None)
+        """Leaves `receiver` alone from now on; one that is not there is no error.
+
+        It may go to another broadcast at once: what is being encoded for it here is not sent.
+        """
+        if receiver in self._receivers:
+            del self._receivers[receiver]
+            receiver.job = None
+        if not self._receivers:
+            self._ignore_console()
         self.restart_video(receiver)
 
     def restart_video(self, receiver: Receiver) -> None:
@@ -78,7 +88,7 @@ class Broadcast:
 
     def close(self) -> None:
         """Ends for good; no timer and no task is left."""
-        self._unsubscribe()
+        self._ignore_console()
         self._receivers.clear()
         for handle in (self._tick_handle, self._refine_handle, self._idle_handle):
             if handle:
@@ -106,6 +116,12 @@ class Broadcast:
             or canvas.lossy.any()
         ):
             self.wake()
+
+    def _ignore_console(self) -> None:
+        """Lets the console know that nobody watches: one that draws itself need not then."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
 
     def _console_changed(self, change: ConsoleChange) -> None:
         if change & (ConsoleChange.DAMAGE | ConsoleChange.RESIZE):
@@ -162,7 +178,7 @@ class Broadcast:
             if group is None:
                 group = groups[key] = Group(exact, lossy, visible, receiver.exact, lossy_form, each.shot)
             group.receivers.append(receiver)
-            receiver.job = True
+            receiver.job = group
             np.copyto(canvas.sent, versions, where=exact if lossy is None else exact | lossy)
         return list(groups.values())
 
@@ -305,7 +321,8 @@ class Broadcast:
             # a fault of an encoder: those who wait for its bytes cannot go on, everybody else can
             log.exception("encoding failed", console=self._console.index)
             for receiver in group.receivers:
-                receiver.fail(error)
+                if receiver.job is group:
+                    receiver.fail(error)
             return
         self._deliver(group, frame, segments)
 
@@ -315,9 +332,10 @@ class Broadcast:
         mask = group.exact if group.lossy is None else group.exact | group.lossy
         update = Update(segments)
         for receiver in group.receivers:
-            receiver.job = False
-            if receiver not in self._receivers:
+            if receiver.job is not group:
+                # it has gone, or waits for something else by now
                 continue
+            receiver.job = None
             canvas = receiver.canvas
             if canvas.frame is not frame:
                 self._missed(group, receiver)

@@ -31,8 +31,8 @@ class Receiver(ABC):
     """The picture side of one connection: what its client shows, and whether it may be sent more.
 
     `exact`: the form of what must be shown as it is. `lossy`: the form of what moves, None where the client
-    allows no losses. `job`: an update is being encoded for it; the broadcast sets and clears it. `fail` is
-    called when its picture cannot be made, `adopt_frame` when the screen has another size.
+    allows no losses. `job`: the update that is being encoded for it; the broadcast sets and clears it. `fail`
+    is called when its picture cannot be made, `adopt_frame` when the screen has another size.
     """
 
     __slots__ = ("adopt_frame", "canvas", "exact", "fail", "job", "lossy", "session")
@@ -43,7 +43,7 @@ class Receiver(ABC):
         self.canvas = Canvas(frame)
         self.exact = exact
         self.lossy: Form | None = None
-        self.job = False
+        self.job: object | None = None
         self.session = session
         """The record in which updates are counted."""
         self.fail = fail
