@@ -1,0 +1,1 @@
+"""Serial ports that many share: who reads, who writes, and what was said before."""
