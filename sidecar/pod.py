@@ -80,6 +80,9 @@ async def hook(options: HookOptions) -> None:
             screen=options.screen,
             audio=options.audio,
             input=options.input,
+            serial_console=options.serial_console,
+            clipboard_channel=options.clipboard_channel,
+            usb_slots=options.usb_slots,
         )
         # QEMU does not start without it (facts: kubevirt 5); one that runs would lose a bus that is replaced
         await bus.ready(mend=guest.state is not GuestState.ATTACHED)

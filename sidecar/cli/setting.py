@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import click
 
 from sidecar.config.address import (
+    ConsoleAddress,
     ListenAddress,
     TcpAddress,
     UnixAddress,
+    parse_console_address,
     parse_listen_address,
     parse_tcp_address,
 )
@@ -58,7 +60,7 @@ class SettingsCommand(click.Command):
 
 def setting(*names: str, section: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
     """Adds a Setting to a command; its default is that of the option class, shown if it says anything."""
-    name = names[0].lstrip("-").replace("-", "_")
+    name = names[0].partition("/")[0].lstrip("-").replace("-", "_")
     default = DEFAULTS.get(name)
     if default is not None and "default" not in attributes:
         attributes["default"] = default
@@ -99,6 +101,7 @@ def _address_or_none(text: str) -> ListenAddress | str:
 
 
 LISTEN_ADDRESS: Parsed[ListenAddress | str] = Parsed("address", _address_or_none, (TcpAddress, UnixAddress))
+CONSOLE_ADDRESS: Parsed[ConsoleAddress] = Parsed("name=address", parse_console_address, (ConsoleAddress,))
 TCP_ADDRESS: Parsed[TcpAddress] = Parsed("host:port", parse_tcp_address, (TcpAddress,))
 SECONDS: Parsed[float] = Parsed("time", parse_seconds, (float,))
 MEBIBYTES: Parsed[int] = Parsed("size", parse_mebibytes, (int,))

@@ -10,8 +10,17 @@ import click
 from click.core import ParameterSource
 
 from sidecar.cli.config_file import read_settings
-from sidecar.cli.setting import LISTEN_ADDRESS, NO_ADDRESS, SECONDS, TCP_ADDRESS, setting
-from sidecar.config.options import AuthName, GraphicsName, LogLevel, RdpSecurityName, ShareName
+from sidecar.cli.setting import CONSOLE_ADDRESS, LISTEN_ADDRESS, NO_ADDRESS, SECONDS, TCP_ADDRESS, setting
+from sidecar.config.options import (
+    AuthName,
+    ClipboardName,
+    GraphicsName,
+    LogLevel,
+    MicrophoneName,
+    RdpSecurityName,
+    SerialName,
+    ShareName,
+)
 from sidecar.config.run_directory import default_run_directory
 from sidecar.errors import UsageError
 
@@ -118,6 +127,28 @@ DOMAIN_SETTINGS: tuple[Callable[[Any], Any], ...] = (
         help="Add an absolute pointer where there is none; by default the annotation vdi-sidecar/input "
         "decides, then yes.",
     ),
+    setting(
+        "--serial-console/--no-serial-console",
+        section="Domain",
+        default=None,
+        help="Add a virtio console that viewers can reach; by default the annotation vdi-sidecar/serial "
+        "decides, then no.",
+    ),
+    setting(
+        "--clipboard-channel/--no-clipboard-channel",
+        section="Domain",
+        default=None,
+        help="Add the channel by which spice-vdagent in the guest shares its clipboard; by default the "
+        "annotation vdi-sidecar/clipboard decides, then no.",
+    ),
+    setting(
+        "--usb-slots",
+        section="Domain",
+        type=int,
+        metavar="N",
+        help="Add slots for redirected USB devices, up to 8; by default the annotation vdi-sidecar/usb "
+        "decides, then none.",
+    ),
 )
 
 LISTEN_SETTINGS: tuple[Callable[[Any], Any], ...] = (
@@ -129,6 +160,15 @@ LISTEN_SETTINGS: tuple[Callable[[Any], Any], ...] = (
         metavar="ADDRESS",
         help="Serve VNC on HOST:PORT, [IPV6]:PORT, :PORT (every interface) or unix:PATH; may be repeated. "
         "`none`: no VNC.",
+    ),
+    setting(
+        "--vnc-console",
+        section="Listen",
+        type=CONSOLE_ADDRESS,
+        multiple=True,
+        metavar="NAME=ADDRESS",
+        help="Serve VNC on an address of its own that shows this console first: a serial port's name, or a "
+        "number. May be repeated.",
     ),
     setting(
         "--rdp",
@@ -224,6 +264,48 @@ SESSION_SETTINGS: tuple[Callable[[Any], Any], ...] = (
         section="Sessions",
         is_flag=True,
         help="Ignore keys, pointer and clipboard of every session.",
+    ),
+    setting(
+        "--sound/--no-sound",
+        section="Sound, clipboard, serial ports",
+        help="Let sessions hear the machine.",
+    ),
+    setting(
+        "--microphone",
+        section="Sound, clipboard, serial ports",
+        type=click.Choice(get_args(MicrophoneName)),
+        help="Who speaks to the machine, of the RDP clients that offer a microphone: the first until it "
+        "leaves, the last that came, or nobody.",
+    ),
+    setting(
+        "--clipboard",
+        section="Sound, clipboard, serial ports",
+        type=click.Choice(get_args(ClipboardName)),
+        help="Which way copied text may go.",
+    ),
+    setting(
+        "--share-clipboard",
+        section="Sound, clipboard, serial ports",
+        is_flag=True,
+        help="Give what one session copied to the other sessions too.",
+    ),
+    setting(
+        "--serial",
+        section="Sound, clipboard, serial ports",
+        type=click.Choice(get_args(SerialName)),
+        help="Who may write to serial ports: everybody, one session at a time, or nobody, and all may read; "
+        "off: they are not served.",
+    ),
+    setting(
+        "--text-consoles/--no-text-consoles",
+        section="Sound, clipboard, serial ports",
+        help="Show serial ports as screens, which viewers reach by Ctrl-Alt-2 and so on.",
+    ),
+    setting(
+        "--monitor",
+        section="Sound, clipboard, serial ports",
+        is_flag=True,
+        help="Serve QEMU's monitor among the serial ports: who may write there rules the machine.",
     ),
     setting(
         "--allow-power",

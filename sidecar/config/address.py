@@ -51,6 +51,25 @@ class UnixAddress:
 ListenAddress: TypeAlias = TcpAddress | UnixAddress
 
 
+@dataclass(frozen=True, slots=True)
+class ConsoleAddress:
+    """An address that is for one console. `console`: its name, its label or its number."""
+
+    console: str
+    address: ListenAddress
+
+    def __str__(self) -> str:
+        return f"{self.console}={self.address}"
+
+
+def parse_console_address(text: str) -> ConsoleAddress:
+    """`NAME=` and what `parse_listen_address` takes. Raises UsageError."""
+    console, equals, address = text.partition("=")
+    if not equals or not console:
+        raise UsageError(f"{text!r} names no console: write NAME=HOST:PORT, such as serial0=127.0.0.1:5901")
+    return ConsoleAddress(console, parse_listen_address(address))
+
+
 def parse_listen_address(text: str) -> ListenAddress:
     """`HOST:PORT`, `[IPv6]:PORT`, `:PORT` and `*:PORT` (every interface), `unix:PATH`. Raises UsageError."""
     if text.startswith("unix:"):

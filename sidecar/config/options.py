@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from sidecar.bus_address import check_bus_address
-from sidecar.config.address import ListenAddress, TcpAddress
+from sidecar.config.address import ConsoleAddress, ListenAddress, TcpAddress
 from sidecar.config.run_directory import HOOK_VOLUME
 from sidecar.errors import UsageError
 
 ShareName: TypeAlias = Literal["shared", "exclusive", "single"]
 AuthName: TypeAlias = Literal["none", "password"]
 RdpSecurityName: TypeAlias = Literal["negotiate", "nla", "tls"]
+MicrophoneName: TypeAlias = Literal["off", "first", "last"]
+ClipboardName: TypeAlias = Literal["both", "to-guest", "from-guest", "off"]
+SerialName: TypeAlias = Literal["everybody", "one", "nobody", "off"]
 GraphicsName: TypeAlias = Literal["replace", "keep-vnc", "commandline"]
 DemoGuest: TypeAlias = Literal["debian", "box"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
@@ -53,6 +56,22 @@ class DaemonOptions:
     """Holds tls.crt and tls.key, and ca.crt if there is one. None: RDP signs its own certificate."""
     allow_power: bool = False
     """Whether viewers may shut down and reset the machine (RFB xvp)."""
+    sound: bool = True
+    """Whether sessions hear the machine."""
+    microphone: MicrophoneName = "first"
+    """Which session speaks to the machine, of those whose clients offer a microphone."""
+    clipboard: ClipboardName = "both"
+    """Which way text may go between the machine's clipboard and those of the sessions."""
+    share_clipboard: bool = False
+    """Whether what one session copied is given to the others too."""
+    serial: SerialName = "everybody"
+    """Who may write to serial ports; everybody may read them, but not with `off`."""
+    text_consoles: bool = True
+    """Whether serial ports can be looked at as screens (Ctrl-Alt-2)."""
+    monitor: bool = False
+    """Whether QEMU's monitor is among the serial ports, where QEMU has it on its display."""
+    vnc_console: tuple[ConsoleAddress, ...] = ()
+    """Where VNC shows another console first."""
     touch_screen: bool | None = None
     """Whether the machine has a touch screen; None: found out where QEMU can be asked (QMP), else no."""
     keyboard_layout: str = "en-us"
@@ -121,6 +140,12 @@ class HookOptions(DaemonOptions):
     """Whether a machine without graphics gets a screen; None: the annotation vdi-sidecar/screen, then no."""
     audio: bool | None = None
     """Whether sound goes over the bus; None: the annotation vdi-sidecar/audio, then as `graphics` allows."""
+    serial_console: bool | None = None
+    """Whether the machine gets a console for viewers; None: the annotation vdi-sidecar/serial, then no."""
+    clipboard_channel: bool | None = None
+    """Whether it gets a clipboard channel; None: the annotation vdi-sidecar/clipboard, then no."""
+    usb_slots: int | None = None
+    """Slots for redirected USB devices; None: the annotation vdi-sidecar/usb, then none."""
     input: bool | None = None
     """Whether a missing absolute pointer is added; None: the annotation vdi-sidecar/input, then yes."""
     grace: float = 60.0
@@ -179,6 +204,9 @@ def _check(options: DaemonOptions) -> None:
         ("--share", options.share, get_args(ShareName)),
         ("--auth", options.auth, get_args(AuthName)),
         ("--rdp-security", options.rdp_security, get_args(RdpSecurityName)),
+        ("--microphone", options.microphone, get_args(MicrophoneName)),
+        ("--clipboard", options.clipboard, get_args(ClipboardName)),
+        ("--serial", options.serial, get_args(SerialName)),
         ("--log-level", options.log_level, get_args(LogLevel)),
     ):
         if value not in allowed:
@@ -205,6 +233,7 @@ def _listeners(options: DaemonOptions) -> list[tuple[str, ListenAddress]]:
     """Everything that listens, with its option."""
     listeners: list[tuple[str, ListenAddress]] = []
     listeners += [("--vnc", address) for address in options.vnc]
+    listeners += [("--vnc-console", each.address) for each in options.vnc_console]
     listeners += [("--rdp", address) for address in options.rdp]
     for option, address in (("--web", options.web), ("--metrics", options.metrics)):
         if address is not None:

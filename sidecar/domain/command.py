@@ -20,6 +20,9 @@ def define_domain(
     screen: bool | None = None,
     audio: bool | None = None,
     input: bool | None = None,
+    serial_console: bool | None = None,
+    clipboard_channel: bool | None = None,
+    usb_slots: int | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> bytes:
     """The domain XML with its D-Bus display.
@@ -35,6 +38,9 @@ def define_domain(
         screen=screen,
         audio=audio,
         input=input,
+        serial=serial_console,
+        clipboard=clipboard_channel,
+        usb=usb_slots,
     )
     if vmi is not None:
         known = vmi if isinstance(vmi, Vmi) else read_vmi(_received(vmi, "VMI"))

@@ -1,5 +1,6 @@
 """QEMU's own arguments in a domain: `<qemu:commandline>`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,10 +17,13 @@ class _DisplayArgument:
     value: Element
 
 
-def offer_display(document: Document, address: str, audio_id: str | None) -> None:
+def offer_display(
+    document: Document, address: str, audio_id: str | None, more: Sequence[Sequence[str]] = ()
+) -> None:
     """Passes `-display dbus` with that bus, once. `audio_id`: of the `<audio>` to export; None: no sound.
 
     QEMU takes the last `-display`, and libvirt writes its own before these arguments, so this one holds.
+    `more`: other options with their values in turn; each is passed unless one of its values is there.
     """
     value = f"dbus,addr={_escaped(address)}"
     if audio_id is not None:
@@ -29,16 +33,31 @@ def offer_display(document: Document, address: str, audio_id: str | None) -> Non
         _remove(document, surplus)
     if present:
         document.set_attribute(present[0].value, "value", value)
+    there = {
+        argument.attributes.get("value", "")
+        for commandline in _commandlines(document)
+        for argument in commandline.children
+    }
+    arguments = [] if present else ["-display", value]
+    for option in more:
+        if not there.intersection(option[1::2]):
+            arguments += option
+    _append(document, arguments)
+
+
+def _append(document: Document, arguments: Sequence[str]) -> None:
+    """Puts arguments behind those that are there."""
+    if not arguments:
         return
     for commandline in _commandlines(document):
-        for item in ("-display", value):
+        for item in arguments:
             document.append(commandline, New(_named("arg", commandline.prefix), {"value": item}))
         return
     prefix = document.prefixes.get(NAMESPACE)
     declared = {} if prefix else {"xmlns:qemu": NAMESPACE}
     prefix = prefix or "qemu"
-    arguments = tuple(New(_named("arg", prefix), {"value": item}) for item in ("-display", value))
-    document.append(document.root, New(_named("commandline", prefix), declared, arguments))
+    made = tuple(New(_named("arg", prefix), {"value": item}) for item in arguments)
+    document.append(document.root, New(_named("commandline", prefix), declared, made))
 
 
 def withdraw_display(document: Document) -> None:

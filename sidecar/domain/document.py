@@ -88,6 +88,10 @@ class Document:
         self._quote = self._usual_quote()
         self._indent_unit = self._usual_indent()
 
+    def has_content(self, element: Element) -> bool:
+        """Whether there is anything inside of an element but blanks."""
+        return bool(self._text[element.tag_end : element.content_end].strip()) and not element.empty
+
     def set_attribute(self, element: Element, name: str, value: str) -> None:
         """Gives `element` that attribute, with the quotes that the tag uses."""
         if element.attributes.get(name) == value:

@@ -7,11 +7,17 @@ from typing import Final
 from sidecar.bus_address import check_bus_address
 from sidecar.domain.errors import DomainError
 from sidecar.domain.vmi import Vmi
+from sidecar.errors import UsageError
 
 GRAPHICS_ANNOTATION: Final = "vdi-sidecar/graphics"
 SCREEN_ANNOTATION: Final = "vdi-sidecar/screen"
 AUDIO_ANNOTATION: Final = "vdi-sidecar/audio"
 INPUT_ANNOTATION: Final = "vdi-sidecar/input"
+SERIAL_ANNOTATION: Final = "vdi-sidecar/serial"
+CLIPBOARD_ANNOTATION: Final = "vdi-sidecar/clipboard"
+USB_ANNOTATION: Final = "vdi-sidecar/usb"
+
+MAX_USB_SLOTS: Final = 8
 
 
 class Graphics(StrEnum):
@@ -44,8 +50,17 @@ class RewriteOptions:
     input: bool | None = None
     """Whether a missing absolute pointer (and keyboard) is added. None: yes."""
 
+    serial: bool | None = None
+    """Whether the guest gets a console for viewers. None: no."""
+    clipboard: bool | None = None
+    """Whether the guest's agent gets a channel for the clipboard. None: no."""
+    usb: int | None = None
+    """Slots for redirected USB devices, 0..MAX_USB_SLOTS; with `commandline` there are none. None: none."""
+
     def __post_init__(self) -> None:
         check_bus_address(self.address)
+        if self.usb is not None and not 0 <= self.usb <= MAX_USB_SLOTS:
+            raise UsageError(f"a machine can have 0 to {MAX_USB_SLOTS} slots for USB devices, not {self.usb}")
 
 
 def options_from_vmi(vmi: Vmi, base: RewriteOptions) -> RewriteOptions:
@@ -61,12 +76,18 @@ def options_from_vmi(vmi: Vmi, base: RewriteOptions) -> RewriteOptions:
     graphics = base.graphics
     if graphics is None and GRAPHICS_ANNOTATION in annotations:
         graphics = _graphics(annotations[GRAPHICS_ANNOTATION])
+    usb = base.usb
+    if usb is None and USB_ANNOTATION in annotations:
+        usb = _slots(annotations[USB_ANNOTATION])
     return replace(
         base,
         graphics=graphics,
         screen=flag(SCREEN_ANNOTATION, base.screen),
         audio=flag(AUDIO_ANNOTATION, base.audio),
         input=flag(INPUT_ANNOTATION, base.input),
+        serial=flag(SERIAL_ANNOTATION, base.serial),
+        clipboard=flag(CLIPBOARD_ANNOTATION, base.clipboard),
+        usb=usb,
     )
 
 
@@ -74,6 +95,12 @@ def _graphics(value: str) -> Graphics:
     if value in set(Graphics):
         return Graphics(value)
     raise DomainError(f"the annotation {GRAPHICS_ANNOTATION} must be one of {', '.join(Graphics)}")
+
+
+def _slots(value: str) -> int:
+    if value.isascii() and value.isdecimal() and len(value) <= 2 and int(value) <= MAX_USB_SLOTS:
+        return int(value)
+    raise DomainError(f'the annotation {USB_ANNOTATION} must be a number of slots, "0" to "{MAX_USB_SLOTS}"')
 
 
 def _flag(name: str, value: str) -> bool:

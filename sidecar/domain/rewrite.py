@@ -6,6 +6,13 @@ being first.
 """
 
 from sidecar.domain import commandline
+from sidecar.domain.devices import (
+    Devices,
+    arguments,
+    offer_clipboard,
+    offer_serial_console,
+    offer_usb_slots,
+)
 from sidecar.domain.document import Document, Element, New
 from sidecar.domain.errors import DomainError
 from sidecar.domain.options import Graphics, RewriteOptions
@@ -30,7 +37,7 @@ def rewrite(domain_xml: bytes, options: RewriteOptions) -> bytes:
     if document.root.name != "domain":
         root = " ".join(document.root.name[:100].split())
         raise DomainError(f"the XML is not a domain: its root is <{root}>")
-    domain = _Domain(document)
+    domain = Devices(document)
     graphical = domain.children("graphics") or commandline.has_display(document)
     if not graphical and not options.screen:
         return domain_xml
@@ -38,39 +45,14 @@ def rewrite(domain_xml: bytes, options: RewriteOptions) -> bytes:
         _offer_by_commandline(domain, options)
     else:
         _offer_by_graphics(domain, options)
+        _offer_tunnels(domain, options)
     _add_video(domain)
     if options.input is not False:
         _add_input(domain)
     return domain.to_bytes()
 
 
-class _Domain:
-    """The devices of a domain; made if it has none."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self._devices = list(document.root.named("devices"))
-        self._added: list[New] = []
-        types = [kind for os in document.root.named("os") for kind in os.named("type")]
-        self.architecture = types[0].attributes.get("arch", "x86_64") if types else "x86_64"
-
-    def children(self, name: str) -> list[Element]:
-        return [child for devices in self._devices for child in devices.named(name)]
-
-    def add(self, new: New) -> None:
-        """Puts a device behind the others."""
-        self._added.append(new)
-
-    def to_bytes(self) -> bytes:
-        if self._devices:
-            for new in self._added:
-                self.document.append(self._devices[0], new)
-        elif self._added:
-            self.document.append(self.document.root, New("devices", children=tuple(self._added)))
-        return self.document.to_bytes()
-
-
-def _offer_by_graphics(domain: _Domain, options: RewriteOptions) -> None:
+def _offer_by_graphics(domain: Devices, options: RewriteOptions) -> None:
     document = domain.document
     commandline.withdraw_display(document)
     displaced = _ONE_DISPLAY if options.graphics is Graphics.KEEP_VNC else _ONE_DISPLAY | {"vnc"}
@@ -115,15 +97,18 @@ def _complete(document: Document, graphics: Element, address: str, audio: str | 
         document.remove(surplus)
 
 
-def _offer_by_commandline(domain: _Domain, options: RewriteOptions) -> None:
+def _offer_by_commandline(domain: Devices, options: RewriteOptions) -> None:
     for element in domain.children("graphics"):
         if element.attributes.get("type") == "dbus":
             domain.document.remove(element)
     audio = _dbus_audio(domain) if options.audio else None
-    commandline.offer_display(domain.document, options.address, audio)
+    tunnels = arguments(
+        domain.architecture, serial_console=bool(options.serial), clipboard=bool(options.clipboard)
+    )
+    commandline.offer_display(domain.document, options.address, audio, tunnels)
 
 
-def _dbus_audio(domain: _Domain) -> str:
+def _dbus_audio(domain: Devices) -> str:
     """The id of the `<audio>` that goes over the bus: one that does, one that led nowhere, or a new one.
 
     One that leads somewhere else (SPICE, the host's sound) is somebody's choice and stays.
@@ -140,7 +125,17 @@ def _dbus_audio(domain: _Domain) -> str:
     return free
 
 
-def _add_video(domain: _Domain) -> None:
+def _offer_tunnels(domain: Devices, options: RewriteOptions) -> None:
+    """Gives viewers' connections something to carry besides screen and sound."""
+    if options.serial:
+        offer_serial_console(domain)
+    if options.clipboard:
+        offer_clipboard(domain)
+    if options.usb:
+        offer_usb_slots(domain, options.usb)
+
+
+def _add_video(domain: Devices) -> None:
     if domain.children("video"):
         return
     if domain.architecture in _VGA:
@@ -151,7 +146,7 @@ def _add_video(domain: _Domain) -> None:
     domain.add(New("video", children=(model,)))
 
 
-def _add_input(domain: _Domain) -> None:
+def _add_input(domain: Devices) -> None:
     types = {element.attributes.get("type") for element in domain.children("input")}
     bus = _input_bus(domain)
     if "tablet" not in types and not commandline.has_tablet(domain.document):
@@ -160,7 +155,7 @@ def _add_input(domain: _Domain) -> None:
         domain.add(New("input", {"type": "keyboard", "bus": bus}))
 
 
-def _input_bus(domain: _Domain) -> str:
+def _input_bus(domain: Devices) -> str:
     """USB where there is a controller: every guest has a driver for it.
 
     KubeVirt switches USB off (model 'none') unless a device asks for it, and s390x has none: there only

@@ -148,3 +148,17 @@ def test_serve_shows_a_machine_on_the_bus_that_libvirt_starts_itself(
         is_served(("127.0.0.1", port), machine)
     finally:
         assert process.stop() == 0, process.output
+
+
+@pytest.mark.parametrize("graphics", ["replace", "commandline"])
+def test_serial_console_clipboard_and_usb_are_there_when_the_vmi_asks_for_them(
+    pod: Pod, machine: Machine, graphics: str
+) -> None:
+    usb = {} if graphics == "commandline" else {"usb": "1"}
+    pod.boot(machine, sample("amd64-default-vnc"), graphics=graphics, serial="true", clipboard="true", **usb)
+    objects = set(exported_objects(pod.bus))
+    assert len([name for name in objects if name.startswith("Chardev_")]) == 1 + len(usb)
+    assert "Clipboard" in objects
+    machine.show(Mode.DESKTOP)
+    with pod.viewer() as viewer:
+        viewer.until_shown(desktop())

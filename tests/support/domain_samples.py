@@ -16,6 +16,8 @@ KEPT_ATTRIBUTES = {
     "graphics": {"autoport", "defaultMode", "passwdValidTo", "port", "tlsPort", "type"},
     "input": {"type", "bus", "model"},
 }
+WITH_SOURCE = ("channel", "console", "redirdev", "serial")
+KEPT_OF_A_SOURCE = {"mode", "path"}
 KEPT_CHILDREN = {"graphics": {"listen"}, "input": {"alias", "address"}}
 
 
@@ -28,8 +30,8 @@ def options(graphics: Graphics | None = None, **more: object) -> RewriteOptions:
 
 
 def kept_by_kubevirt(domain: bytes) -> bytes:
-    """The copy that survives between two calls: no `<audio>`, and of graphics and input only what KubeVirt's
-    own Go types know (facts: kubevirt 2)."""
+    """The copy that survives between two calls: no `<audio>`, and of graphics, input and character devices
+    only what KubeVirt's own Go types know (facts: kubevirt 2)."""
     root = etree.fromstring(domain)
     for audio in root.findall("devices/audio"):
         audio.getparent().remove(audio)
@@ -40,4 +42,10 @@ def kept_by_kubevirt(domain: bytes) -> bytes:
             for child in list(element):
                 if child.tag not in KEPT_CHILDREN[name]:
                     element.remove(child)
+    for name in WITH_SOURCE:
+        for source in root.findall(f"devices/{name}/source"):
+            for attribute in set(source.attrib) - KEPT_OF_A_SOURCE:
+                del source.attrib[attribute]
+            for child in list(source):
+                source.remove(child)
     return etree.tostring(root, encoding="utf-8")
