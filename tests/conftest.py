@@ -32,4 +32,4 @@ def bus(short_dir: Path) -> Iterator[Bus]:
     bus.close()
 
 
-pytest_plugins = ["support.fixtures"]
+pytest_plugins = ["support.fixtures", "support.second_try"]
