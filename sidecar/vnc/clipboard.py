@@ -15,6 +15,12 @@ from sidecar.vnc.events import (
 )
 from sidecar.vnc.wire import CLIPBOARD_FORMATS, ClipboardAction, ClipboardFormat, Reader
 
+try:
+    from isal.isal_zlib import compress
+except ImportError:
+    # no wheel for this machine
+    from zlib import compress
+
 _U32 = struct.Struct(">I")
 
 _ACTIONS = (
@@ -102,6 +108,11 @@ def request(formats: ClipboardFormat) -> bytes:
     return _U32.pack(ClipboardAction.REQUEST | formats)
 
 
+def peek() -> bytes:
+    """The body that asks what there is."""
+    return _U32.pack(ClipboardAction.PEEK)
+
+
 def notify(formats: ClipboardFormat) -> bytes:
     """The body that tells in which formats there is something; none: the clipboard is empty."""
     return _U32.pack(ClipboardAction.NOTIFY | formats)
@@ -111,4 +122,4 @@ def provide(contents: Mapping[ClipboardFormat, bytes]) -> bytes:
     """The body with contents: one complete zlib stream of its own."""
     ordered = sorted(contents)
     data = b"".join(_U32.pack(len(contents[known])) + contents[known] for known in ordered)
-    return _U32.pack(int(ClipboardAction.PROVIDE) | sum(ordered)) + zlib.compress(data)
+    return _U32.pack(int(ClipboardAction.PROVIDE) | sum(ordered)) + bytes(compress(data, 1))

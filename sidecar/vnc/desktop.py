@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from sidecar.broadcast.broadcast import Broadcast
 from sidecar.broadcast.last_words import encoded_last_words
 from sidecar.encode.encoders import encode
 from sidecar.encode.form import Encoding, Form
 from sidecar.encode.pixel_form import CANONICAL
-from sidecar.guest import Console, ConsoleChange, Power, PowerRefused, ResizeRefused
-from sidecar.input.session_input import SessionInput
+from sidecar.guest import Console, ConsoleChange, Power
+from sidecar.input.console_keys import PASSED, TAKEN, ConsoleKeys
 from sidecar.log import get_logger
-from sidecar.screen.rectangle import Rectangle
 from sidecar.screen.surface import Frame
 from sidecar.session.session import Session
 from sidecar.vnc import messages
@@ -28,22 +26,19 @@ from sidecar.vnc.events import (
     KeyEvent,
     PointerEvent,
     QemuKeyEvent,
-    Screen,
     SetDesktopSize,
     SetEncodings,
     SetPixelFormat,
     Xvp,
 )
+from sidecar.vnc.power_switch import PowerSwitch
 from sidecar.vnc.receiver import UpdateReceiver
+from sidecar.vnc.resizing import Resizing
 from sidecar.vnc.tunnel import Line, TunnelFactory
-from sidecar.vnc.wire import FenceFlag, PseudoEncoding, ResizeReason, ResizeStatus, XvpCode
+from sidecar.vnc.views import Views
+from sidecar.vnc.wire import FenceFlag, PseudoEncoding, XvpCode
 
 log = get_logger(__name__)
-
-RESIZE_TIME = 2.0
-"""Seconds in which a guest that took a resize request shows the new size; later it is "forwarded"."""
-
-MAX_RESIZE_EDGE = 8192
 
 BAND = 2048, 256
 """Tight carries no wider rectangle, and no larger one than this (facts: RFB section 4.2)."""
@@ -58,34 +53,33 @@ class Desktop:
         receiver: UpdateReceiver,
         *,
         console: Console,
+        views: Views,
         power: Power,
-        broadcast: Broadcast,
-        session_input: SessionInput,
         title: Callable[[], str],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         tunnels: Sequence[TunnelFactory] = (),
     ) -> None:
-        self.console = console
+        """`console`: what the client sees first, of `views`. `spawn` has a coroutine run to its end."""
         self._session = session
-        self._power = power
-        self._broadcast = broadcast
-        self._input = session_input
+        self._views = views
+        self._view = views.of(console)
+        self._console_keys = ConsoleKeys(lambda: views.count)
         self._receiver = receiver
         self._write = receiver.write
         self._title = title
-        self._spawn = spawn
         self._loop = asyncio.get_running_loop()
         self._pixel_form = CANONICAL
         self._capabilities = ClientCapabilities()
-        self._screens: tuple[Screen, ...] = (Screen(0, receiver.canvas.bounds),)
-        self._wanted: SetDesktopSize | None = None
-        self._wanted_timer: asyncio.TimerHandle | None = None
+        self._resizing = Resizing(session, receiver.canvas, console, write=receiver.write, spawn=spawn)
+        self._power = PowerSwitch(session, power, receiver.write, spawn)
+        self._has_cursor = False
+        """Whether the client was told of a pointer's picture."""
         self._told_title = ""
         self._waits = False
         self._unpaid = Owed(0)
         """What is told when the client reads again; told once, whatever happens until then."""
-        self._switching = False
         self._deaf = False
+        self._closed = False
         self._handlers: dict[type, Callable[[Any], None]] = {
             FramebufferUpdateRequest: self._requested,
             PointerEvent: self._pointer,
@@ -95,25 +89,52 @@ class Desktop:
             EnableContinuousUpdates: self._continuous,
             SetPixelFormat: self._set_pixel_format,
             SetEncodings: self._set_encodings,
-            SetDesktopSize: self._set_desktop_size,
-            Xvp: self._xvp,
+            SetDesktopSize: self._resizing.wish,
+            Xvp: self._power.handle,
         }
         line = Line(session, receiver.write, receiver.queued)
         self._tunnels = [make(line) for make in tunnels]
         for tunnel in self._tunnels:
             self._handlers.update(tunnel.handlers)
         receiver.adopt_frame = self._adopt_frame
-        self._unsubscribe = (
-            console.changes.subscribe(self._console_changed),
-            session.view_only_changes.subscribe(self._view_only_changed),
-        )
-        broadcast.add(receiver)
+        self._unsubscribe_session = session.view_only_changes.subscribe(self._view_only_changed)
+        self._unsubscribe_console = console.changes.subscribe(self._console_changed)
+        self._view.broadcast.add(receiver)
 
     def handle(self, event: Event) -> None:
         """Does what the client says. What nothing stands behind is left alone. Raises RemoteError."""
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
+
+    @property
+    def console(self) -> Console:
+        """What the client sees now."""
+        return self._view.console
+
+    def show(self, console: Console) -> None:
+        """Goes over to another console, of which the client is told everything anew."""
+        if console is self.console or self._closed:
+            return
+        receiver = self._receiver
+        self._leave_console()
+        view = self._view = self._views.of(console)
+        log.debug("console switched", session=self._session.id, console=console.index)
+        view.input.follows_leds = self._capabilities.leds is not None
+        self._resizing.turn_to(console)
+        self._adopt_frame(console.surface.frame)
+        self._unsubscribe_console = console.changes.subscribe(self._console_changed)
+        view.broadcast.add(receiver)
+        self._tell_cursor()
+        self._tell_leds()
+        self._tell_pointer_mode()
+        self._views.shown(console)
+
+    def _leave_console(self) -> None:
+        """Lets go of what is held, and has nothing more sent."""
+        self._unsubscribe_console()
+        self._view.broadcast.remove(self._receiver)
+        self._view.input.release_all()
 
     @property
     def deaf(self) -> bool:
@@ -123,7 +144,8 @@ class Desktop:
     @deaf.setter
     def deaf(self, value: bool) -> None:
         if value and not self._deaf:
-            self._input.release_all()
+            self._view.input.release_all()
+            self._console_keys.forget()
         self._deaf = value
 
     @property
@@ -144,7 +166,7 @@ class Desktop:
         self._pay(unpaid)
         for tunnel in self._tunnels:
             tunnel.ready()
-        self._broadcast.wake_for(self._receiver)
+        self._view.broadcast.wake_for(self._receiver)
 
     def rename(self) -> None:
         """Tells the client the desktop's name if it is another now."""
@@ -175,13 +197,12 @@ class Desktop:
 
     def close(self) -> None:
         """Lets go of the keys that the client holds and of everything else."""
-        for unsubscribe in self._unsubscribe:
-            unsubscribe()
-        self._broadcast.remove(self._receiver)
+        self._closed = True
+        self._unsubscribe_session()
+        self._leave_console()
         for tunnel in self._tunnels:
             tunnel.close()
-        self._input.release_all()
-        self._forget_wish()
+        self._resizing.close()
 
     # Pixels
 
@@ -189,16 +210,16 @@ class Desktop:
         receiver = self._receiver
         if not event.incremental:
             if Extension.EXTENDED_DESKTOP_SIZE in self._capabilities.extensions:
-                self._tell_size()
+                self._resizing.tell()
             self._blacken_later()
         receiver.request(event.area, incremental=event.incremental)
-        self._broadcast.wake_for(receiver)
+        self._view.broadcast.wake_for(receiver)
 
     def _continuous(self, event: EnableContinuousUpdates) -> None:
         receiver = self._receiver
         if event.enable:
             receiver.continuous = event.area.intersect(receiver.canvas.bounds)
-            self._broadcast.wake_for(receiver)
+            self._view.broadcast.wake_for(receiver)
         else:
             receiver.end_continuous()
             # told even when it was off already: the client counts these (facts: RFB section 3)
@@ -210,7 +231,7 @@ class Desktop:
             self._write(messages.fence(event.flags & ~FenceFlag.REQUEST, event.payload))
         else:
             self._receiver.fence_answered(event.payload, self._loop.time())
-            self._broadcast.wake_for(self._receiver)
+            self._view.broadcast.wake_for(self._receiver)
 
     def _set_pixel_format(self, event: SetPixelFormat) -> None:
         self._pixel_form = event.pixel_form
@@ -226,7 +247,7 @@ class Desktop:
         capabilities = self._capabilities = event.capabilities
         self._session.encoding = capabilities.encoding.name.lower()
         self._choose_forms()
-        self._input.follows_leds = capabilities.leds is not None
+        self._view.input.follows_leds = capabilities.leds is not None
         self._receiver.fence = _pacing_fence if Extension.FENCE in capabilities.extensions else None
         owed, canvas = event.owed, self._receiver.canvas
         if self._can_follow and canvas.bounds != canvas.frame.bounds:
@@ -262,21 +283,14 @@ class Desktop:
         can_follow = self._can_follow
         canvas.adopt(frame, resize=can_follow)
         self._blacken_later()
-        if not can_follow:
+        if not can_follow or canvas.bounds == before:
             return
         # who wanted the whole screen goes on wanting it
         if receiver.requested == before:
             receiver.requested = canvas.bounds
         if receiver.continuous == before:
             receiver.continuous = canvas.bounds
-        self._screens = (Screen(self._screens[0].id, canvas.bounds),)
-        wish = self._wanted
-        if wish is not None and (wish.width, wish.height) == (frame.width, frame.height):
-            self._grant(wish)
-        elif Extension.EXTENDED_DESKTOP_SIZE in extensions:
-            self._tell_size()
-        else:
-            self._write(messages.desktop_size(frame.width, frame.height))
+        self._resizing.resized(extensions)
         if Extension.POINTER_MODE in extensions:
             self._tell_pointer_mode()
 
@@ -314,7 +328,7 @@ class Desktop:
         if owed & Owed.XVP_INIT:
             self._write(messages.xvp(XvpCode.INIT))
         if owed & Owed.EXTENDED_DESKTOP_SIZE:
-            self._tell_size()
+            self._resizing.tell()
         if owed & Owed.POINTER_MODE:
             self._tell_pointer_mode()
         if owed & Owed.CURSOR:
@@ -340,8 +354,10 @@ class Desktop:
 
     def _tell_cursor(self) -> None:
         kind, cursor = self._capabilities.cursor, self.console.cursor
-        # a guest that draws its own pointer leaves the viewer's alone
-        if kind is not None and cursor is not None and not self._postponed(Owed.CURSOR):
+        # a guest that draws its own pointer leaves the viewer's alone, but not the one of another console
+        has_news = cursor is not None or self._has_cursor
+        if kind is not None and has_news and not self._postponed(Owed.CURSOR):
+            self._has_cursor = True
             shown = cursor if self.console.cursor_visible else None
             self._write(cursor_update(kind, shown, self._pixel_form))
 
@@ -353,112 +369,34 @@ class Desktop:
         if Extension.POINTER_MODE in self._capabilities.extensions and not self._postponed(Owed.POINTER_MODE):
             is_absolute = self.console.pointer.is_absolute
             canvas = self._receiver.canvas
-            self._input.sends_motion = not is_absolute
+            self._view.input.sends_motion = not is_absolute
             self._write(
                 messages.pointer_mode(is_absolute=is_absolute, width=canvas.width, height=canvas.height)
             )
 
-    # Size
-
-    def _tell_size(
-        self,
-        reason: ResizeReason = ResizeReason.SERVER,
-        status: ResizeStatus = ResizeStatus.NO_ERROR,
-    ) -> None:
-        canvas = self._receiver.canvas
-        self._write(
-            messages.extended_desktop_size(canvas.width, canvas.height, self._screens, reason, status)
-        )
-
-    def _set_desktop_size(self, event: SetDesktopSize) -> None:
-        canvas = self._receiver.canvas
-        whole = Rectangle(0, 0, event.width, event.height)
-        if self._session.view_only:
-            self._refuse_size(ResizeStatus.PROHIBITED)
-        elif len(event.screens) != 1 or event.screens[0].area != whole:
-            # one console is one screen
-            self._refuse_size(ResizeStatus.INVALID_LAYOUT)
-        elif not (1 <= event.width <= MAX_RESIZE_EDGE and 1 <= event.height <= MAX_RESIZE_EDGE):
-            self._refuse_size(ResizeStatus.OUT_OF_RESOURCES)
-        elif self._wanted is not None:
-            # the guest still works on the wish before
-            self._refuse_size(ResizeStatus.REQUEST_FORWARDED)
-        elif (event.width, event.height) == (canvas.width, canvas.height):
-            self._grant(event)
-        else:
-            self._wanted = event
-            self._spawn(self._resize(event))
-
-    async def _resize(self, wish: SetDesktopSize) -> None:
-        try:
-            await self.console.request_size(wish.width, wish.height)
-        except ResizeRefused as refusal:
-            log.debug("resize refused", session=self._session.id, cause=str(refusal))
-            if self._wanted is wish:
-                self._forget_wish()
-                self._refuse_size(ResizeStatus.PROHIBITED)
-            return
-        if self._wanted is wish:
-            self._wanted_timer = self._loop.call_later(RESIZE_TIME, self._resize_timed_out)
-
-    def _resize_timed_out(self) -> None:
-        self._forget_wish()
-        self._refuse_size(ResizeStatus.REQUEST_FORWARDED)
-
-    def _grant(self, wish: SetDesktopSize) -> None:
-        self._screens = wish.screens
-        self._forget_wish()
-        self._tell_size(ResizeReason.THIS_CLIENT)
-
-    def _refuse_size(self, status: ResizeStatus) -> None:
-        self._tell_size(ResizeReason.THIS_CLIENT, status)
-
-    def _forget_wish(self) -> None:
-        self._wanted = None
-        if self._wanted_timer is not None:
-            self._wanted_timer.cancel()
-            self._wanted_timer = None
-
     # Input
 
     def _key(self, event: KeyEvent) -> None:
-        if not self._deaf:
-            self._input.key_event(event.down, event.keysym)
+        if not self._deaf and not self._chooses_console(event.down, event.keysym):
+            self._view.input.key_event(event.down, event.keysym)
 
     def _qemu_key(self, event: QemuKeyEvent) -> None:
-        if not self._deaf:
-            self._input.qemu_key_event(event.down, event.keysym, event.keycode)
+        if not self._deaf and not self._chooses_console(event.down, event.keysym, event.keycode):
+            self._view.input.qemu_key_event(event.down, event.keysym, event.keycode)
+
+    def _chooses_console(self, down: bool, keysym: int, keycode: int = 0) -> bool:
+        """Whether a key is no key for the guest; shows the console that it stands for."""
+        number = self._console_keys.key(down, keysym, keycode)
+        if number > TAKEN:
+            self.show(self._views.numbered(number))
+        return number != PASSED
 
     def _pointer(self, event: PointerEvent) -> None:
         if not self._deaf:
-            self._input.pointer_event(event.buttons, event.x, event.y)
+            self._view.input.pointer_event(event.buttons, event.x, event.y)
 
     def _view_only_changed(self) -> None:
-        self._input.release_all()
-
-    def _xvp(self, event: Xvp) -> None:
-        known = event.code in (XvpCode.SHUTDOWN, XvpCode.REBOOT, XvpCode.RESET)
-        if self._session.view_only or self._switching or not known:
-            self._write(messages.xvp(XvpCode.FAIL))
-        else:
-            self._switching = True
-            self._spawn(self._switch(XvpCode(event.code)))
-
-    async def _switch(self, code: XvpCode) -> None:
-        log.info("power switched by a viewer", session=self._session.id, switch=code.name.lower())
-        try:
-            if code is XvpCode.SHUTDOWN:
-                await self._power.shut_down()
-            elif code is XvpCode.RESET:
-                await self._power.reset()
-            else:
-                # a reboot in good order is for the guest itself to do; QEMU answers the same
-                self._write(messages.xvp(XvpCode.FAIL))
-        except PowerRefused as refusal:
-            log.info("power switch refused", session=self._session.id, cause=str(refusal))
-            self._write(messages.xvp(XvpCode.FAIL))
-        finally:
-            self._switching = False
+        self._view.input.release_all()
 
 
 def _pacing_fence(payload: bytes) -> bytes:

@@ -17,6 +17,7 @@ from sidecar.vnc.desktop import Desktop
 from sidecar.vnc.receiver import UpdateReceiver
 from sidecar.vnc.tunnel import TunnelFactory
 from sidecar.vnc.viewer import Viewer
+from sidecar.vnc.views import Views
 
 log = get_logger(__name__)
 
@@ -24,8 +25,10 @@ log = get_logger(__name__)
 class VncServer(Server[Viewer]):
     """Serves VNC, as its base says.
 
-    `name`: what viewers call the machine; empty for the guest's own name. `tunnels`: what sessions carry
-    beside screen and input, and `offered` the extensions that clients are offered for them.
+    `name`: what viewers call the machine; empty for the guest's own name. `console`: which console newcomers
+    see first; the guest's first one if that is None. `switching`: whether a viewer may choose another one
+    for itself, by Ctrl-Alt-1 and so on. `tunnels`: what sessions carry beside screen and input, and `offered`
+    the extensions that clients are offered for them.
     """
 
     def __init__(
@@ -40,6 +43,8 @@ class VncServer(Server[Viewer]):
         layout: Layout,
         auth_timeout: float = 30.0,
         allow_power: bool = False,
+        console: Callable[[Guest], Console | None] | None = None,
+        switching: bool = True,
         tunnels: Sequence[TunnelFactory] = (),
         offered: Extension = NO_EXTENSIONS,
     ) -> None:
@@ -51,6 +56,8 @@ class VncServer(Server[Viewer]):
         self._seats = seats
         self._name = name
         self._layout = layout
+        self._console = console
+        self._switching = switching
         self._tunnels = tuple(tunnels)
         self._unsubscribe: list[Callable[[], None]] = []
         self._title = ""
@@ -73,6 +80,11 @@ class VncServer(Server[Viewer]):
     @property
     def console(self) -> Console:
         """The screen that a newcomer sees."""
+        chosen = None if self._console is None else self._console(self._guest)
+        return self._first if chosen is None else chosen
+
+    @property
+    def _first(self) -> Console:
         return next(iter(self._guest.consoles.values()))
 
     @property
@@ -80,24 +92,39 @@ class VncServer(Server[Viewer]):
         """The machine's name, and how many watch it."""
         return self._title
 
-    def open_desktop(self, session: Session, receiver: UpdateReceiver) -> Desktop:
-        """What an initialized session works with from now on."""
-        console = self.console
+    def open_desktop(self, session: Session, receiver: UpdateReceiver, console: Console) -> Desktop:
+        """What an initialized session works with from now on, and `console` what it sees first."""
         session.console = console.index
         return Desktop(
             session,
             receiver,
             console=console,
+            views=self._views(session),
             power=self._guest.power,
-            broadcast=self._broadcasts.of(console),
-            session_input=SessionInput(self._seats.of(console), self._layout, lambda: session.view_only),
             title=lambda: self._title,
             spawn=self.spawn,
             tunnels=self._tunnels,
         )
 
+    def _views(self, session: Session) -> Views:
+        def shown(console: Console) -> None:
+            session.console = console.index
+            self.registry.changed()
+
+        return Views(
+            self._guest,
+            self._broadcasts,
+            lambda console: SessionInput(self._seats.of(console), self._layout, lambda: session.view_only),
+            switching=self._switching,
+            shown=shown,
+        )
+
     def _lifecycle_changed(self, _state: GuestState) -> None:
         self._retitle()
+        there = list(self._guest.consoles.values())
+        for viewer in list(self.viewers):
+            if viewer.desktop is not None and viewer.desktop.console not in there:
+                viewer.desktop.show(self._first)
 
     def _compose_title(self) -> str:
         count = self.registry.count()

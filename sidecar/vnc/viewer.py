@@ -130,7 +130,8 @@ class Viewer(Connection):
             self.end(refusal.reason)
             return
         self._initialized()
-        frame = server.console.surface.frame
+        console = server.console
+        frame = console.surface.frame
         self._connection.send_server_init(frame.width, frame.height, CANONICAL, server.title)
         self._flush()
         receiver = UpdateReceiver(
@@ -141,7 +142,7 @@ class Viewer(Connection):
             queued=self._transport.get_write_buffer_size,
             fail=lambda error: self.end(EndReason.SERVER_ERROR),
         )
-        self._desk = self.desktop = server.open_desktop(session, receiver)
+        self._desk = self.desktop = server.open_desktop(session, receiver, console)
 
     def _auth_method(self) -> str:
         security_type, subtype = self._connection.security_type, self._connection.subtype

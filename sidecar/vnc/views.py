@@ -1,0 +1,61 @@
+"""The consoles that one session can look at, and what it needs to look at one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sidecar.broadcast.broadcast import Broadcast, Broadcasts
+from sidecar.guest import Console, Guest
+from sidecar.input.session_input import SessionInput
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One console with who sends its picture, and this session's keyboard and mouse there."""
+
+    console: Console
+    broadcast: Broadcast
+    input: SessionInput
+
+
+class Views:
+    """`switching`: whether the session may choose. `shown` is called when it sees another console."""
+
+    def __init__(
+        self,
+        guest: Guest,
+        broadcasts: Broadcasts,
+        session_input: Callable[[Console], SessionInput],
+        *,
+        switching: bool,
+        shown: Callable[[Console], None],
+    ) -> None:
+        self._guest = guest
+        self._broadcasts = broadcasts
+        self._session_input = session_input
+        self._switching = switching
+        self.shown = shown
+
+    @property
+    def count(self) -> int:
+        """How many consoles there are to choose from, now."""
+        return len(self._guest.consoles) if self._switching else 1
+
+    def numbered(self, number: int) -> Console:
+        """The console that is the `number`th of the guest's now, from 1 to `count`."""
+        return list(self._guest.consoles.values())[number - 1]
+
+    def of(self, console: Console) -> View:
+        """What a session needs to look at a console, with nothing held there."""
+        return View(console, self._broadcasts.of(console), self._session_input(console))
+
+
+def console_named(name: str) -> Callable[[Guest], Console | None]:
+    """Finds the console of that label or number in a guest, for servers that show it first."""
+
+    def find(guest: Guest) -> Console | None:
+        consoles = guest.consoles.values()
+        labelled = (console for console in consoles if console.label == name)
+        numbered = (console for console in consoles if str(console.index) == name)
+        return next(labelled, None) or next(numbered, None)
+
+    return find
