@@ -1,0 +1,167 @@
+"""One RDP session's clipboard: the machine's text for its client, and the client's for the machine."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sidecar.clipboard.shared import MAX_TEXT, SharedClipboard
+from sidecar.rdp import clipboard_pdus as pdus
+from sidecar.rdp.channel_table import MessageSender
+from sidecar.rdp.clipboard_pdus import (
+    Capabilities,
+    DataAnswer,
+    DataRequest,
+    FormatList,
+    FormatListAnswer,
+    GeneralFlag,
+    TextFormat,
+)
+from sidecar.session.session import Session
+
+if TYPE_CHECKING:
+    from sidecar.rdp.desktop import Desktop
+
+MAX_DATA = 4 * MAX_TEXT + 2
+"""Bytes of a text that is not too long: lines that are all empty have four for each of UTF-8, then a NUL."""
+
+MAX_ASKED = 16
+"""Questions to a client that does not answer, of which the oldest are forgotten."""
+
+
+def clipboard_channels(clipboard: SharedClipboard) -> "Callable[[Desktop], ClipboardChannel | None]":
+    """The factory for the channel table, under `clipboard_pdus.NAME`. While sharing is off it makes none."""
+
+    def make(desktop: "Desktop") -> ClipboardChannel | None:
+        return None if clipboard.is_off else ClipboardChannel(clipboard, desktop.session, desktop.flush)
+
+    return make
+
+
+class ClipboardChannel:
+    """A `StaticChannelHandler`. Text is asked for when the client offers it, so that it is here before it is
+    offered to the machine; nothing waits for the answer.
+
+    `flush` sends what was sent outside of `receive`.
+    """
+
+    max_message = pdus.HEADER_LENGTH + 2 * MAX_DATA
+    """Text up to this is taken and thrown away where it is too long; the session lives."""
+
+    def __init__(self, clipboard: SharedClipboard, session: Session, flush: Callable[[], None]) -> None:
+        self._clipboard = clipboard
+        self._session = session
+        self._flush = flush
+        self._long_names = False
+        self._ready = False
+        """Whether the client has told what it has, which it does first."""
+        self._format: TextFormat | None = None
+        """In which the client has text; None: it has none, or has ours."""
+        self._asked: deque[TextFormat] = deque(maxlen=MAX_ASKED)
+        """What the client was asked for and has not answered yet. It answers in order, if at all."""
+        self._may_offer = False
+        self._holds_ours = False
+        """Whether the client's clipboard stands for the machine's."""
+        self._unanswered = False
+        """Whether the client has not taken the last list of ours yet: it gets no other one before."""
+        self._stale = False
+        """Whether that list is not the last word."""
+
+    def opened(self, channel: MessageSender) -> None:
+        """Says what this side can do, and that the client may begin."""
+        self._channel = channel
+        channel.send(pdus.capabilities())
+        channel.send(pdus.monitor_ready())
+        self._seat = self._clipboard.join(self._session, self._changed)
+        self._may_offer = self._seat.may_offer
+
+    def receive(self, message: bytes) -> None:
+        """Takes one message. Raises RemoteError."""
+        match pdus.parse(message, long_names=self._long_names):
+            case Capabilities(flags):
+                self._long_names = GeneralFlag.USE_LONG_FORMAT_NAMES in flags
+            case FormatList(formats):
+                self._listed(formats)
+            case FormatListAnswer():
+                self._unanswered = False
+                if self._stale:
+                    self._announce()
+            case DataRequest(wanted):
+                self._provide(wanted)
+            case DataAnswer(data):
+                self._answered(data)
+
+    def closed(self) -> None:
+        """Leaves its seat."""
+        self._seat.leave()
+
+    # From the client
+
+    def _listed(self, formats: tuple[int, ...]) -> None:
+        """The client has copied something, or has come."""
+        self._channel.send(pdus.format_list_response())
+        has_come, self._ready = not self._ready, True
+        # what it has is newer than what it was not told yet
+        self._holds_ours = self._unanswered = self._stale = False
+        self._format = next((known for known in TextFormat if known in formats), None)
+        if self._format is None:
+            self._seat.offer("")
+        elif self._seat.may_offer:
+            self._ask(self._format)
+            return
+        if has_come:
+            self._announce()
+
+    def _ask(self, wanted: TextFormat) -> None:
+        self._asked.append(wanted)
+        self._channel.send(pdus.data_request(wanted))
+
+    def _answered(self, data: bytes | None) -> None:
+        if not self._asked:
+            return
+        known = self._asked.popleft()
+        if data is None or self._format is None:
+            # it is about something that the client does not have any more
+            return
+        if len(data) > MAX_DATA:
+            self._seat.too_long()
+            return
+        text = pdus.text_of(data, known)
+        # a client may tell what it was told
+        if text != self._seat.text:
+            self._seat.offer(text)
+
+    # To the client
+
+    def _changed(self) -> None:
+        could, self._may_offer = self._may_offer, self._seat.may_offer
+        if not self._ready:
+            return
+        self._announce()
+        if self._format is not None and self._may_offer and not could:
+            self._ask(self._format)
+        self._flush()
+
+    def _announce(self) -> None:
+        """Tells whether there is text, unless the client is busy with the list before."""
+        has_text = self._seat.text is not None
+        if not has_text and not self._holds_ours:
+            # the client's clipboard is its own
+            self._stale = False
+            return
+        self._stale = self._unanswered
+        if self._unanswered:
+            return
+        self._unanswered = True
+        self._holds_ours = has_text
+        if has_text:
+            self._format = None
+        offered = tuple(TextFormat) if has_text else ()
+        self._channel.send(pdus.format_list(offered, long_names=self._long_names))
+
+    def _provide(self, wanted: int) -> None:
+        text = self._seat.text
+        known = next((known for known in TextFormat if known == wanted), None)
+        data = None if text is None or known is None else pdus.data_of(text, known)
+        self._channel.send(pdus.data_response(data))
+        # at once: a short question has a long answer, and what waits for the client must be known
+        self._flush()
