@@ -45,10 +45,11 @@ def rewrite(domain_xml: bytes, options: RewriteOptions) -> bytes:
         _offer_by_commandline(domain, options)
     else:
         _offer_by_graphics(domain, options)
-        _offer_tunnels(domain, options)
     _add_video(domain)
     if options.input is not False:
         _add_input(domain)
+    if options.graphics is not Graphics.COMMANDLINE:
+        _offer_tunnels(domain, options)
     return domain.to_bytes()
 
 

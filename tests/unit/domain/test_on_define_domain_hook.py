@@ -88,6 +88,40 @@ def test_alone_it_heeds_the_same_annotations(flag: str, value: str) -> None:
         assert meaning(alone(sample(name), **{flag: value})) == meaning(ours), name
 
 
+TUNNELS = options(serial=True, clipboard=True, usb=2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_alone_it_gives_the_same_devices_for_serial_console_clipboard_and_usb(name: str) -> None:
+    first = rewrite(sample(name), TUNNELS)
+    for domain in (sample(name), first, kept_by_kubevirt(first)):
+        theirs = alone(domain, serial="true", clipboard="true", usb="2")
+        assert same_but_for_the_order(theirs, rewrite(domain, TUNNELS))
+        assert same_but_for_the_order(alone(theirs, serial="true", clipboard="true", usb="2"), theirs)
+
+
+def same_but_for_the_order(one: bytes, other: bytes) -> bool:
+    """A source that was lost may stand before or behind its target."""
+
+    def sorted_devices(domain: bytes) -> list[list[bytes]]:
+        root = etree.fromstring(meaning(domain))
+        return [
+            [
+                etree.tostring(device, method="c14n").split(b">")[0],
+                *sorted(etree.tostring(part, method="c14n") for part in device),
+            ]
+            for device in root.iterfind("devices/*")
+        ]
+
+    return sorted_devices(one) == sorted_devices(other)
+
+
+@pytest.mark.parametrize("value", ["9", "-1", "two", "", 3.5])
+def test_alone_it_refuses_a_number_of_slots_that_means_nothing(value: object) -> None:
+    with pytest.raises(Exception, match="must be a number of slots"):
+        alone(sample("amd64-default-vnc"), usb=value)  # type: ignore[arg-type]
+
+
 ODD = {
     "no devices": "<domain/>",
     "two displays of D-Bus": "<domain><devices><graphics type='dbus' p2p='yes'><audio id='7'/><audio id='8'/>"
