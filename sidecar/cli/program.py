@@ -8,6 +8,7 @@ import click
 
 from sidecar import __version__
 from sidecar.cli.completion import completion
+from sidecar.cli.console import console
 from sidecar.cli.daemon import demo, hook, serve
 from sidecar.cli.doctor import doctor
 from sidecar.cli.domain import define_domain
@@ -23,6 +24,7 @@ DEBUG = "VDI_SIDECAR_DEBUG"
 SECTIONS = {
     "Serve a machine": (serve, hook, demo),
     "Talk to a running daemon": (sessions, disconnect, view_only, status),
+    "Use a machine": (console,),
     "Tools": (define_domain, doctor, completion),
 }
 
