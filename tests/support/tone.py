@@ -9,9 +9,9 @@
     assert not heard.gaps
 
 `Tone` is a `Qemu` like any other (`tone.qmp`, `tone.kill()`, `tone.start()`), with an AC97 card and the PC
-speaker on `-audiodev dbus`. `play` is exact to the frame however slow the machine is, as the card takes exactly
-so many frames; how long `beep` (the PC speaker) sounds is a matter of clocks: on a machine that stands still for a
-moment it may be wrong by that. Both may sound at once.
+speaker on `-audiodev dbus`. `play` is exact to the frame however slow the machine is, as the card takes so
+many frames and no others; how long `beep` (the PC speaker) sounds is a matter of clocks: on a machine that
+stands still for a moment it may be wrong by that. Both may sound at once.
 """
 
 import subprocess
@@ -113,8 +113,8 @@ def tone_qemu(
     """A running `Tone` for the time of a `with`, in a directory of its own in `directory`.
 
     `address`: of the bus, or PEER_TO_PEER. `audiodev`: further options of `-audiodev dbus`, such as
-    "out.frequency=48000" or OWN_VOICES. `card`: False leaves out the AC97. `listed`: False leaves `audiodev=` out
-    of `-display`: no sound comes by D-Bus.
+    "out.frequency=48000" or OWN_VOICES. `card`: False leaves out the AC97. `listed`: False leaves `audiodev=`
+    out of `-display`: no sound comes by D-Bus.
     """
     place = directory / f"t{len(list(directory.glob('t?')))}"
     place.mkdir()
