@@ -47,10 +47,12 @@ class _Contents:
         self._message = b""
 
     def of(self, text: str) -> bytes:
-        """The message; empty where it is longer than clients take (libvncclient would end its connection)."""
+        """The message; empty where its contents, with their longer line ends, are more than clients take:
+        libvncclient would end its connection."""
         if text != self._text:
-            body = clipboard.provide({_TEXT: clipboard.content_of(text)})
-            self._message = messages.extended_clipboard(body) if len(body) <= MAX_CUT_TEXT else b""
+            content = clipboard.content_of(text)
+            body = clipboard.provide({_TEXT: content}) if len(content) <= MAX_CUT_TEXT else b""
+            self._message = messages.extended_clipboard(body) if body else b""
             self._text = text
         return self._message
 
