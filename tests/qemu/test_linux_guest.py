@@ -1,14 +1,18 @@
 """The Linux guest that other tests log in to, listen to and copy from is one."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dbus_fast import Message, MessageType
+from dbus_fast.aio import MessageBus
 from support.bus import Bus
 from support.linux_guest import PASSWORD, PROMPT, USER, Dialogue, LinuxGuest, Result
 from support.qemu import dbus_display
+from support.waiting import DEADLINE
 
 
 @pytest.fixture
@@ -41,6 +45,68 @@ def test_it_is_logged_in_to_has_a_terminal_on_every_port_and_plays_on_its_card(
     assert guest.shell().check("id -un") == USER
     guest.com1.send(b"poweroff\r")
     assert guest.process.wait() == 0
+
+
+CLIPBOARD = "/org/qemu/Display1/Clipboard"
+CLIPBOARD_INTERFACE = "org.qemu.Display1.Clipboard"
+TEXT = "text/plain;charset=utf-8"
+
+
+class ClipboardPeer:
+    """The other side of QEMU's clipboard, no more than a test of the guest needs, and not the daemon's."""
+
+    def __init__(self, bus: MessageBus) -> None:
+        self._bus = bus
+        self._text = ""
+        self.serial = 0
+        self.grabbed = asyncio.Event()
+        bus.add_message_handler(self._handle)
+
+    def _handle(self, message: Message) -> Message | bool:
+        if message.message_type is not MessageType.METHOD_CALL or message.path != CLIPBOARD:
+            return False
+        match message.member:
+            case "GetAll":
+                return Message.new_method_return(message, "a{sv}", [{}])
+            case "Register":
+                self.serial = 0
+            case "Grab":
+                self.serial = message.body[1]
+                self.grabbed.set()
+            case "Request":
+                return Message.new_method_return(message, "say", [TEXT, self._text.encode()])
+        return Message.new_method_return(message)
+
+    async def call(self, member: str, signature: str = "", *body: Any) -> list[Any]:
+        reply = await self._bus.call(
+            Message("org.qemu", CLIPBOARD, CLIPBOARD_INTERFACE, member, signature=signature, body=[*body])
+        )
+        assert reply
+        assert reply.message_type is MessageType.METHOD_RETURN, reply.body
+        return list(reply.body)
+
+    async def copy(self, text: str) -> None:
+        self._text = text
+        await self.call("Grab", "uuas", 0, self.serial + 1, [TEXT])
+
+
+async def test_its_agent_shares_the_clipboard_both_ways(
+    start_linux: Callable[..., LinuxGuest], bus: Bus
+) -> None:
+    guest = start_linux(*dbus_display(bus.address), kind="agent", clipboard=True)
+    shell = guest.shell()
+    connection = await MessageBus(bus.address).connect()
+    peer = ClipboardPeer(connection)
+    await peer.call("Register")
+    # copied again and again, since what is copied before the agent and QEMU know each other is not told
+    async with asyncio.timeout(2 * DEADLINE):
+        while not peer.grabbed.is_set():
+            await asyncio.to_thread(shell.check, "clip copy 'Grüße aus Linux'; sleep 1")
+    assert await peer.call("Request", "uas", 0, [TEXT]) == [TEXT, "Grüße aus Linux".encode()]
+    await peer.copy("Grüße zurück")
+    pasted = "until [ \"$(clip paste)\" = 'Grüße zurück' ]; do sleep 0.2; done; clip paste"
+    assert await asyncio.to_thread(shell.check, pasted) == "Grüße zurück"
+    connection.disconnect()
 
 
 def test_a_dialogue_finds_its_way_from_whatever_is_shown() -> None:

@@ -50,7 +50,8 @@ DATA = {
 }
 
 UNUSED = re.compile(
-    "perl|llvm|systemd|adwaita|icon-theme|libicu|mesa-dri|^dpkg|^dbus|^adduser|^passwd|fonts-|shared-mime|procps"
+    "perl|llvm|mesa-dri|libgallium|icon-theme|libicu|fonts-|shared-mime"
+    "|^(systemd|libsystemd-shared|libpam|dpkg|dbus|adduser|passwd|procps)"
 )
 """Packages that are depended on and give no library to any of our programs."""
 
@@ -140,6 +141,9 @@ def cached(kind: str) -> Path:
         key = _key(kind, apt)
         target = cache / f"{kind}-{key}"
         if not target.exists():
+            for left in cache.glob("*.new"):
+                # we have the lock: whoever made it was killed
+                shutil.rmtree(left)
             scratch = Path(tempfile.mkdtemp(prefix=f"{kind}-", suffix=".new", dir=cache))
             try:
                 try:
