@@ -16,6 +16,9 @@ log = get_logger(__name__)
 MAX_WAITING = 0.2
 """Seconds of sound that may wait to be encoded; on a machine that is too slow, what is over is dropped."""
 
+MAX_WAITING_AT_FIRST = 1.0
+"""The same while the encoder is being loaded, which is done for the first sound only: it comes late then."""
+
 
 Packets: TypeAlias = list[tuple[bytes, float]]
 """What is heard, and how many seconds of it."""
@@ -113,6 +116,7 @@ class _Encoded:
         self._encoder: AudioEncoder | None = None
         """Only the thread uses it."""
         self._playing = False
+        self._loaded = False
         self._waiting = 0.0
         self._drops = False
         self._open = True
@@ -141,7 +145,8 @@ class _Encoded:
 
     def audio_played(self, data: bytes) -> None:
         seconds = len(data) / self.form.form.byte_rate
-        drops = self._waiting > 0 and self._waiting + seconds > MAX_WAITING
+        limit = MAX_WAITING if self._loaded else MAX_WAITING_AT_FIRST
+        drops = self._waiting > 0 and self._waiting + seconds > limit
         if drops and not self._drops:
             log.warning("sound is encoded too slowly, some is dropped", format=self.form.name)
         self._drops = drops
@@ -180,6 +185,7 @@ class _Encoded:
             hearer.began()
 
     def _encoded(self, seconds: float) -> None:
+        self._loaded = True
         self._waiting = max(0.0, self._waiting - seconds)
 
     def _ended(self) -> None:

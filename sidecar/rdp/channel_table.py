@@ -47,7 +47,8 @@ class ChannelHandler(Protocol):
         ...
 
     def opened(self, channel: MessageSender) -> None:
-        """The channel may be sent on; called once, before anything else."""
+        """The channel may be sent on; called once, before anything else, and once more for each `reopen` of
+        the session's object."""
         ...
 
     def receive(self, message: bytes) -> None:

@@ -13,7 +13,7 @@ from sidecar.input.session_input import SessionInput
 from sidecar.log import get_logger
 from sidecar.rdp import pointer_update
 from sidecar.rdp.capabilities import ClientCapabilities
-from sidecar.rdp.channel_table import ChannelTable
+from sidecar.rdp.channel_table import ChannelHandler, ChannelTable
 from sidecar.rdp.client_input import ClientInput
 from sidecar.rdp.connection import ServerConnection
 from sidecar.rdp.display_control import MonitorLayout
@@ -194,6 +194,11 @@ class Desktop:
             self._tell_leds()
         self._flush()
         self._picture.wake()
+
+    def reopen(self, handler: ChannelHandler) -> None:
+        """Closes the dynamic channel of a handler and asks for it anew, see `SessionChannels.reopen`."""
+        self._channels.reopen(handler)
+        self._flush()
 
     def say_goodbye(self, text: str) -> bool:
         """Writes `text` on the client's screen, the last that it is shown; False where it cannot be shown.

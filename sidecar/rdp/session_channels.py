@@ -119,6 +119,19 @@ class SessionChannels:
         elif (handler := self._static.get(name)) is not None:
             handler.receive(message)
 
+    def reopen(self, handler: ChannelHandler) -> None:
+        """Closes the dynamic channel of a handler and asks for it anew: some protocols have no other end.
+
+        The handler is `opened` again, or `closed` where the client does not have the channel any more;
+        until then it must not send. Nothing happens where its channel is not open.
+        """
+        for channel, served in list(self._dynamic.items()):
+            if served is handler and self._channels is not None:
+                del self._dynamic[channel]
+                channel.close()
+                again = self._channels.open(channel.name, handler.max_message)
+                self._opening[again] = self._dynamic[again] = handler
+
     def cancel_touch(self) -> None:
         """Takes all fingers away."""
         frame = self._touch.cancel_all()
