@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "domain": {"bus_address", "errors", "log", "socket_path"},
     "clipboard": {*SHARED, "session"},
     "serial": {*SHARED, "session"},
-    "terminal": {*SHARED, "screen", "serial"},
+    "terminal": {*SHARED, "screen", "serial", "input"},
     "usb": {*SHARED, "session"},
     "qemu": {*SHARED, "bus_address", "screen", "socket_path", "sound"},
     "access": {"errors", "log"},

@@ -1,0 +1,1 @@
+"""Serial ports drawn as screens: a terminal emulator whose picture every frontend can show."""
