@@ -1,5 +1,6 @@
 """One RDP session's clipboard: the machine's text for its client, and the client's for the machine."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -24,15 +25,29 @@ if TYPE_CHECKING:
 MAX_DATA = 4 * MAX_TEXT + 2
 """Bytes of a text that is not too long: lines that are all empty have four for each of UTF-8, then a NUL."""
 
+SETTLING = 0.2
+"""Seconds after a format list before its text is asked for. FreeRDP's X11 client first tells all the formats
+that it knows and then those that there are; a question in between confuses it: it answers that there is
+nothing, and its next list is empty."""
+
+PATIENCE = 1.0
+"""Seconds before a client that had nothing to say is asked for the last time."""
+
 MAX_ASKED = 16
 """Questions to a client that does not answer, of which the oldest are forgotten."""
+
+CallLater = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
+"""As the loop's own: seconds, what is done then."""
 
 
 def clipboard_channels(clipboard: SharedClipboard) -> "Callable[[Desktop], ClipboardChannel | None]":
     """The factory for the channel table, under `clipboard_pdus.NAME`. While sharing is off it makes none."""
 
     def make(desktop: "Desktop") -> ClipboardChannel | None:
-        return None if clipboard.is_off else ClipboardChannel(clipboard, desktop.session, desktop.flush)
+        if clipboard.is_off:
+            return None
+        call_later = asyncio.get_running_loop().call_later
+        return ClipboardChannel(clipboard, desktop.session, desktop.flush, call_later)
 
     return make
 
@@ -47,10 +62,21 @@ class ClipboardChannel:
     max_message = pdus.HEADER_LENGTH + 2 * MAX_DATA
     """Text up to this is taken and thrown away where it is too long; the session lives."""
 
-    def __init__(self, clipboard: SharedClipboard, session: Session, flush: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        clipboard: SharedClipboard,
+        session: Session,
+        flush: Callable[[], None],
+        call_later: CallLater,
+    ) -> None:
         self._clipboard = clipboard
         self._session = session
         self._flush = flush
+        self._call_later = call_later
+        self._timer: asyncio.TimerHandle | None = None
+        """Runs until the client is asked."""
+        self._asks_again = False
+        """Whether it is asked once more if it has nothing to say."""
         self._long_names = False
         self._ready = False
         """Whether the client has told what it has, which it does first."""
@@ -92,6 +118,7 @@ class ClipboardChannel:
 
     def closed(self) -> None:
         """Leaves its seat."""
+        self._forget_question()
         self._seat.leave()
 
     # From the client
@@ -99,28 +126,53 @@ class ClipboardChannel:
     def _listed(self, formats: tuple[int, ...]) -> None:
         """The client has copied something, or has come."""
         self._channel.send(pdus.format_list_response())
-        has_come, self._ready = not self._ready, True
-        # what it has is newer than what it was not told yet
+        # what it has is newer than what it was not told yet, but to have lost something is no news
+        is_untold = not self._ready or (self._stale and not formats)
+        self._ready = True
         self._holds_ours = self._unanswered = self._stale = False
+        if self._timer is not None and not formats:
+            # perhaps only confused: it is asked before it is believed
+            return
+        self._forget_question()
         self._format = next((known for known in TextFormat if known in formats), None)
         if self._format is None:
             self._seat.offer("")
         elif self._seat.may_offer:
-            self._ask(self._format)
+            self._ask_later(SETTLING, again=True)
             return
-        if has_come:
+        if is_untold:
             self._announce()
 
-    def _ask(self, wanted: TextFormat) -> None:
-        self._asked.append(wanted)
-        self._channel.send(pdus.data_request(wanted))
+    def _ask_later(self, seconds: float, *, again: bool) -> None:
+        self._forget_question()
+        self._asks_again = again
+        self._timer = self._call_later(seconds, self._ask)
+
+    def _forget_question(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ask(self) -> None:
+        self._timer = None
+        if self._format is not None and self._seat.may_offer:
+            self._asked.append(self._format)
+            self._channel.send(pdus.data_request(self._format))
+            self._flush()
 
     def _answered(self, data: bytes | None) -> None:
         if not self._asked:
             return
         known = self._asked.popleft()
-        if data is None or self._format is None:
+        if self._format is None:
             # it is about something that the client does not have any more
+            return
+        if data is None:
+            if self._asks_again:
+                self._ask_later(PATIENCE, again=False)
+            else:
+                self._format = None
+                self._announce()
             return
         if len(data) > MAX_DATA:
             self._seat.too_long()
@@ -138,7 +190,7 @@ class ClipboardChannel:
             return
         self._announce()
         if self._format is not None and self._may_offer and not could:
-            self._ask(self._format)
+            self._ask_later(0, again=True)
         self._flush()
 
     def _announce(self) -> None:
@@ -155,6 +207,7 @@ class ClipboardChannel:
         self._holds_ours = has_text
         if has_text:
             self._format = None
+            self._forget_question()
         offered = tuple(TextFormat) if has_text else ()
         self._channel.send(pdus.format_list(offered, long_names=self._long_names))
 

@@ -1,6 +1,8 @@
 """One session's clipboard: who is told what, and when; the machine behind it is a synthetic one."""
 
+import asyncio
 import struct
+from collections.abc import Callable
 
 import pytest
 from support.rdp_graphics import ChunkCollector
@@ -38,6 +40,22 @@ def says(text: str) -> bytes:
     return pdus.data_response(pdus.data_of(text, TextFormat.UNICODETEXT))
 
 
+class Timer(asyncio.TimerHandle):
+    """One that runs out when the test says so."""
+
+    def __init__(self, seconds: float, callback: Callable[[], None]) -> None:
+        self.seconds = seconds
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+    def run_out(self) -> None:
+        callback, self.callback = self.callback, None
+        if callback is not None:
+            callback()
+
+
 class Client:
     """A client's end of the channel. `flushed`: how often what was sent had to be sent at once."""
 
@@ -48,16 +66,33 @@ class Client:
         self.session.view_only = view_only
         self.flushed = 0
         self.sender = ChunkCollector()
-        self.handler = ClipboardChannel(clipboard, self.session, self.flush)
+        self.timers: list[Timer] = []
+        self.handler = ClipboardChannel(clipboard, self.session, self.flush, self.call_later)
         self.handler.opened(self.sender)
 
     def flush(self) -> None:
         self.flushed += 1
 
-    def say(self, *messages: bytes) -> list[bytes]:
-        """What it hears until and in answer to these."""
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        self.timers.append(Timer(seconds, callback))
+        return self.timers[-1]
+
+    def wait(self) -> None:
+        """Time goes by."""
+        for timer in list(self.timers):
+            timer.run_out()
+
+    def say_at_once(self, *messages: bytes) -> list[bytes]:
+        """What it hears until and in answer to these, and no time goes by."""
         for message in messages:
             self.handler.receive(message)
+        return self.sender.taken()
+
+    def say(self, *messages: bytes) -> list[bytes]:
+        """The same, with time after each message."""
+        for message in messages:
+            self.handler.receive(message)
+            self.wait()
         return self.sender.taken()
 
     @property
@@ -232,16 +267,75 @@ def test_what_came_and_went_while_the_client_was_busy_is_told_as_it_is_now(
     assert client.say(LIST_TAKEN) == [NOTHING_IS_THERE]
 
 
+def test_a_client_that_loses_what_it_had_is_told_what_there_is_now(
+    client: Client, guest: SyntheticClipboard
+) -> None:
+    guest.copy("one")
+    guest.copy("two")
+    assert client.heard == [TEXT_IS_THERE]
+    assert client.say(copied()) == [TAKEN, TEXT_IS_THERE]
+
+
+def test_what_a_client_copies_counts_more_than_what_it_was_not_told_yet(
+    client: Client, guest: SyntheticClipboard
+) -> None:
+    guest.copy("one")
+    guest.copy("two")
+    assert client.heard == [TEXT_IS_THERE]
+    assert client.say(copied(UNICODE), LIST_TAKEN) == [TAKEN, WANTED]
+
+
 def test_an_answer_that_nobody_asked_for_is_left_alone(client: Client, guest: SyntheticClipboard) -> None:
     assert client.say(says("unasked"), REFUSED, LIST_TAKEN) == []
     assert guest.offered == []
 
 
-def test_a_client_that_cannot_say_what_it_has_is_not_asked_again(
+def test_a_client_that_cannot_say_what_it_has_is_asked_once_more(
     client: Client, guest: SyntheticClipboard
 ) -> None:
-    assert client.say(copied(UNICODE), REFUSED) == [TAKEN, WANTED]
+    assert client.say(copied(UNICODE), REFUSED) == [TAKEN, WANTED, WANTED]
+    assert client.say(REFUSED) == []
     assert guest.offered == []
+
+
+def test_a_client_that_has_nothing_after_all_gets_what_the_machine_has(
+    shared: SharedClipboard, guest: SyntheticClipboard
+) -> None:
+    guest.copy("machine")
+    client = Client(shared)
+    assert client.say(CAPABILITIES, copied(UNICODE), REFUSED) == [*READY, TAKEN, WANTED, WANTED]
+    assert client.say(REFUSED) == [TEXT_IS_THERE]
+
+
+def test_freerdp_that_was_confused_by_a_question_still_gives_its_text(
+    client: Client, guest: SyntheticClipboard
+) -> None:
+    assert client.say(copied(0, UNICODE, ANSI, PICTURE)) == [TAKEN, WANTED]
+    assert client.say_at_once(REFUSED, copied()) == [TAKEN]
+    client.wait()
+    assert client.heard == [WANTED]
+    client.say(says("client"))
+    assert guest.offered == ["client"]
+
+
+def test_a_client_is_asked_when_it_has_told_all(client: Client, guest: SyntheticClipboard) -> None:
+    assert client.say_at_once(copied(UNICODE, ANSI, PICTURE), copied(ANSI)) == [TAKEN, TAKEN]
+    client.wait()
+    assert client.heard == [pdus.data_request(TextFormat.TEXT)]
+    client.say(pdus.data_response(b"client\0"))
+    assert guest.offered == ["client"]
+
+
+def test_a_client_is_not_asked_for_what_it_has_no_more(client: Client, guest: SyntheticClipboard) -> None:
+    assert client.say_at_once(copied(UNICODE), copied(PICTURE)) == [TAKEN, TAKEN]
+    client.wait()
+    assert client.say_at_once(copied(UNICODE)) == [TAKEN]
+    guest.copy("machine")
+    client.wait()
+    assert client.say_at_once(LIST_TAKEN, copied(UNICODE)) == [TEXT_IS_THERE, TAKEN]
+    client.look_only(True)
+    client.wait()
+    assert client.heard == []
 
 
 @pytest.mark.parametrize(
@@ -289,6 +383,7 @@ def test_a_session_that_may_again_gives_and_gets(shared: SharedClipboard, guest:
     client = Client(shared, view_only=True)
     client.say(CAPABILITIES, copied(UNICODE))
     client.look_only(False)
+    client.wait()
     assert client.heard == [WANTED]
     client.say(says("client"))
     assert guest.offered == ["client"]
@@ -309,6 +404,7 @@ def test_a_machine_that_gets_its_clipboard_later_gets_what_the_client_has(
     assert client.say(CAPABILITIES, copied(UNICODE)) == [*READY, TAKEN]
     guest.is_there = True
     guest.changes.notify()
+    client.wait()
     assert client.heard == [WANTED]
 
 
@@ -328,9 +424,11 @@ def test_a_broken_message_is_the_clients_fault(client: Client) -> None:
         client.say(b"\x02\0")
 
 
-def test_nobody_is_told_after_the_end(client: Client, guest: SyntheticClipboard) -> None:
+def test_nobody_is_told_or_asked_after_the_end(client: Client, guest: SyntheticClipboard) -> None:
+    assert client.say_at_once(copied(UNICODE)) == [TAKEN]
     client.handler.closed()
     guest.copy("machine")
+    client.wait()
     assert client.heard == []
 
 
@@ -347,7 +445,7 @@ class Desk:
 
 
 @pytest.mark.parametrize("direction", ClipboardDirection)
-def test_sessions_have_the_channel_unless_sharing_is_off(
+async def test_sessions_have_the_channel_unless_sharing_is_off(
     guest: SyntheticClipboard, direction: ClipboardDirection
 ) -> None:
     make = clipboard_channels(SharedClipboard(guest, direction=direction))
