@@ -8,16 +8,22 @@ from sidecar.sound.voice_form import Frames
 
 
 class Resampler:
-    """Frames of one rate in, frames of another out, some 15 ms later, or the same if both are equal."""
+    """Frames of one rate in, frames of another out, some time later, or the same if both are equal."""
 
-    def __init__(self, source: int, target: int, channels: int) -> None:
-        """`source`, `target`: frames in a second. The library is loaded where they differ (memory)."""
+    def __init__(self, source: int, target: int, channels: int, *, speech: bool = False) -> None:
+        """`source`, `target`: frames in a second. The library is loaded where they differ (memory).
+
+        `speech`: good enough for a voice, and mostly within 5 ms, where music takes 10 to 40: the library's
+        best quality would take up to 140 (docs/decisions/sound-quality.md).
+        """
         self._channels = channels
         self._stream: Any = None
         if source != target:
             import soxr  # type: ignore[import-untyped]
 
-            self._stream = soxr.ResampleStream(source, target, channels, dtype="float32", quality="HQ")
+            self._stream = soxr.ResampleStream(
+                source, target, channels, dtype="float32", quality="LQ" if speech else "MQ"
+            )
 
     def feed(self, frames: Frames) -> Frames:
         """The next frames; what can be said of the other rate so far."""

@@ -75,9 +75,11 @@ class Supply:
         if not self._is_enabled:
             self._speaker = None
             return
-        if self._resampler is None or form != self._speaker:
+        pauses = self._spoke is None or now - self._spoke >= PAUSE
+        if self._resampler is None or form != self._speaker or pauses:
+            # what the last one holds is old
             self._speaker = form
-            self._resampler = Resampler(form.rate, self.form.rate, form.channels)
+            self._resampler = Resampler(form.rate, self.form.rate, form.channels, speech=True)
         wanted = spread(self._resampler.feed(frames), self.form.channels)
         loudness = self._volume
         data = encode(wanted if loudness is None else wanted * loudness, self.form)

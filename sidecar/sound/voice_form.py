@@ -80,9 +80,10 @@ def decode(data: bytes | memoryview, form: VoiceForm) -> Frames:
     if form.is_float:
         return np.nan_to_num(samples.astype(np.float32), copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
     half = 1 << (form.bits - 1)
-    frames = samples.astype(np.float32)
     if not form.is_signed:
-        frames -= np.float32(half)
+        # exact where it is quiet, which float32 is not with so large numbers
+        samples = samples.astype(np.int64) - half
+    frames = samples.astype(np.float32)
     frames *= np.float32(1 / half)
     return frames
 
