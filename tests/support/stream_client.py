@@ -36,6 +36,8 @@ class Stream:
     """Bytes that the server takes."""
     keeps_up: bool = True
     """Whether credit is given for what comes."""
+    rights_told: int = 0
+    """How often the server has said what the client may do."""
     unpaid: int = 0
     """Bytes that came and for which no credit was given yet."""
 
@@ -150,5 +152,6 @@ class StreamClient(AsyncRfbClient):
                 stream.to_send += struct.unpack(">I", body)[0]
             case 7:
                 stream.flags = stream.flags & HISTORY | body[0]
+                stream.rights_told += 1
             case _:
                 raise AssertionError(f"the server sent operation {operation}")
