@@ -129,6 +129,11 @@ class AudioChannel:
             self._unsubscribe()
         self._session.audio = ""
 
+    @property
+    def behind(self) -> float:
+        """Seconds of sound that wait on the way or at the client, beyond its own latency; may be negative."""
+        return self._pace.behind(self._loop.time())
+
     # What the machine plays
 
     def began(self) -> None:
@@ -144,7 +149,7 @@ class AudioChannel:
         if not self._pace.may_send(now):
             if not self._lost:
                 self._session.audio_drop_outs += 1
-                log.debug("sound dropped", session=self._session.id, behind=round(self._pace.behind(now), 3))
+                log.debug("sound dropped", session=self._session.id, behind=round(self.behind, 3))
             self._lost = True
             return
         self._lost = False
