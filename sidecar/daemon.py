@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from typing import Any
 
 from sidecar.access.certificate import server_context
@@ -30,6 +30,7 @@ from sidecar.qemu.guest import QemuGuest
 from sidecar.session.feed import StatusFeed
 from sidecar.session.registry import Policy, Registry, SharePolicy
 from sidecar.transport.server import Server
+from sidecar.tunnels import Tunnels
 from sidecar.vnc.access import Access
 from sidecar.vnc.server import VncServer
 
@@ -74,29 +75,46 @@ async def frontends(
             view_only=options.view_only,
         )
     )
-    seats = Seats(guest)
-    feed = StatusFeed(registry, guest, problems=problems)
     addresses: list[str] = []
-    with ThreadPoolExecutor(ENCODERS, "encoder") as pool:
+    with Tunnels(options, guest).open() as tunnels, ThreadPoolExecutor(ENCODERS, "encoder") as pool:
+        guest = tunnels.guest
+        seats = Seats(guest)
+        feed = StatusFeed(registry, guest, problems=problems)
         broadcasts = Broadcasts(SegmentStore(pool))
-        vnc = VncServer(
-            guest,
-            registry,
-            broadcasts,
-            seats,
-            layout=Layout(options.keyboard_layout),
-            access=Access(_passwords(options).read, options.tls_dir),
-            name=options.name,
-            auth_timeout=options.auth_timeout,
-            allow_power=options.allow_power,
-        )
+
+        def vnc_server(console: str | None = None) -> VncServer:
+            return VncServer(
+                guest,
+                registry,
+                broadcasts,
+                seats,
+                layout=Layout(options.keyboard_layout),
+                access=Access(_passwords(options).read, options.tls_dir),
+                name=options.name,
+                auth_timeout=options.auth_timeout,
+                allow_power=options.allow_power,
+                console=None if console is None else lambda _: tunnels.console(console),
+                tunnels=tunnels.vnc,
+                offered=tunnels.offered,
+            )
+
+        vnc = vnc_server()
         admin = AdminServer(options.run_dir / ADMIN_SOCKET, CommandTable(*session_commands(feed)))
         try:
-            async with admin, _metrics(options, feed) as metrics_address, vnc:
+            async with (
+                admin,
+                _metrics(options, feed) as metrics_address,
+                vnc,
+                AsyncExitStack() as others,
+            ):
                 for address in options.vnc:
                     addresses.append(f"vnc {await _listen(vnc, address)}")
+                for wanted in options.vnc_console:
+                    server = await others.enter_async_context(vnc_server(wanted.console))
+                    where = await _listen(server, wanted.address)
+                    addresses.append(f"vnc-console {wanted.console}={where}")
                 async with (
-                    _rdp(options, guest, registry, broadcasts, seats) as rdp_addresses,
+                    _rdp(options, tunnels, registry, broadcasts, seats) as rdp_addresses,
                     _web(options, vnc) as web_address,
                 ):
                     addresses += rdp_addresses + web_address + metrics_address
@@ -189,7 +207,7 @@ async def _listen(server: Server[Any], address: ListenAddress) -> str:
 
 @asynccontextmanager
 async def _rdp(
-    options: DaemonOptions, guest: Guest, registry: Registry, broadcasts: Broadcasts, seats: Seats
+    options: DaemonOptions, tunnels: Tunnels, registry: Registry, broadcasts: Broadcasts, seats: Seats
 ) -> AsyncIterator[list[str]]:
     """RDP, if it is wanted; loaded only then."""
     if not options.rdp:
@@ -212,12 +230,13 @@ async def _rdp(
         await asyncio.to_thread(self_signed, directory)
     passwords = _passwords(options)
     server = RdpServer(
-        guest,
+        tunnels.guest,
         registry,
         broadcasts,
         seats,
         access=RdpAccess(directory, passwords, nla if passwords.asked else Nla.OFF),
         layout=Layout(options.keyboard_layout),
+        channels=tunnels.rdp(),
         auth_timeout=options.auth_timeout,
     )
     async with server:

@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "advice": {*SHARED, "domain"},
     "demo": None,
     "pod": None,
+    "tunnels": None,
     "daemon": None,
     "cli": None,
     "__main__": None,
