@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sidecar.console.attachment import Attachment
-from sidecar.console.client import Client, protocol_broken
+from sidecar.console.client import ANSWER_TIME, Client, protocol_broken
 from sidecar.console.descriptors import Input, Output
 from sidecar.console.errors import ConnectionBroken, NotWritable
 from sidecar.console.escape import Command, EscapeFilter, menu, shown_key
@@ -17,7 +17,7 @@ from sidecar.console.session_signals import SessionSignals
 from sidecar.console.terminal import Terminal
 from sidecar.vnc.errors import RemoteError
 from sidecar.vnc.stream_messages import Announce, Close, Credit, Data, Opened, Rights, Withdraw
-from sidecar.vnc.wire import StreamEnd, StreamFlag
+from sidecar.vnc.wire import StreamEnd
 
 MAX_TYPED = 64 * 1024
 """Bytes of what was typed that wait for the port; a script waits instead."""
@@ -63,7 +63,7 @@ async def attach(
     attachment = Attachment(client.connection, port, write=manner.write, history=manner.history)
     client.flush()
     while True:
-        event = await client.event()
+        event = await client.event_within(ANSWER_TIME)
         if isinstance(event, Opened) and event.stream == port.stream:
             attachment.opened(event)
             break
@@ -123,7 +123,8 @@ class _Pump:
         if self._terminal is not None:
             key = self._manner.escape
             leave = "end this process to leave" if key is None else f"{shown_key(key)} then q leaves"
-            self._note(f"attached to {self._name}{self._rights()}; {leave}", line_before=False)
+            rights = "" if self._attachment.may_write else " to read only"
+            self._note(f"attached to {self._name}{rights}; {leave}", line_before=False)
         if self._terminal is not None or self._manner.write:
             self._input.resume()
         else:
@@ -157,12 +158,18 @@ class _Pump:
         while True:
             await self._news.wait()
             self._news.clear()
-            while self._waiting and self._attachment.credit:
-                await self._client.writable.wait()
-                del self._waiting[: self._attachment.send(self._waiting)]
-                self._client.flush()
+            await self._client.writable.wait()
+            self._push()
+            if self._waiting and self._attachment.credit:
+                self._news.set()
             if self._terminal is None and not self._waiting and not self._input_ended:
                 self._input.resume()
+
+    def _push(self) -> None:
+        """Sends what may be sent at once."""
+        while self._waiting and self._attachment.credit and self._client.writable.is_set():
+            del self._waiting[: self._attachment.send(self._waiting)]
+            self._client.flush()
 
     def _take(self, event: Data | Credit | Rights | Close | Withdraw) -> bool:
         """Does what the server says about our stream; whether that has ended as it should."""
@@ -176,9 +183,9 @@ class _Pump:
             case Credit():
                 self._attachment.credited(event)
                 self._news.set()
-            case Rights(_, flags):
+            case Rights():
                 before = self._attachment.may_write
-                self._attachment.may_write = StreamFlag.WRITE in flags
+                self._attachment.righted(event)
                 if before != self._attachment.may_write:
                     self._is_told = False
                     self._note("you may write now" if not before else "you may only read now")
@@ -188,9 +195,6 @@ class _Pump:
                     raise ConnectionBroken(f"{self._name} has ended: {why}")
                 return True
         return False
-
-    def _rights(self) -> str:
-        return "" if self._attachment.may_write else " to read only"
 
     def _typed(self, data: bytes) -> None:
         for part in self._escape.feed(data):
@@ -247,6 +251,7 @@ class _Pump:
             self._note("you may only read here")
 
     def _leave(self) -> None:
+        self._push()
         self._attachment.close()
         self._client.flush()
         if not self._left.done():

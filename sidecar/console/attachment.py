@@ -11,6 +11,7 @@ from sidecar.vnc.stream_messages import (
     Data,
     Open,
     Opened,
+    Rights,
 )
 from sidecar.vnc.wire import StreamEnd, StreamFlag
 
@@ -31,8 +32,10 @@ class Attachment:
         self._shown = 0
         """Bytes that were shown, and for which no credit was given yet."""
         self._credit = 0
+        self._wants_to_write = write
         self.port = port
         self.may_write = False
+        """Whether what is sent reaches the port."""
         flags = StreamFlag.WRITE if write else StreamFlag(0)
         if history:
             flags |= StreamFlag.HISTORY
@@ -46,7 +49,11 @@ class Attachment:
     def opened(self, message: Opened) -> None:
         """The server has opened it."""
         self._credit = min(message.credit, MAX_CREDIT)
-        self.may_write = StreamFlag.WRITE in message.flags
+        self.righted(message)
+
+    def righted(self, message: Opened | Rights) -> None:
+        """The server says whether we may write."""
+        self.may_write = self._wants_to_write and StreamFlag.WRITE in message.flags
 
     def received(self, message: Data) -> None:
         """Raises RemoteError (OVERSIZED) where the server sends more than it may."""

@@ -30,8 +30,8 @@ sooner that it does not."""
 QUIET_TIME = 1.0
 """Seconds without another announcement after which a server without fences has made them all."""
 
-HELLO_TIME = 30.0
-"""Seconds that a server may take for each step of the handshake."""
+ANSWER_TIME = 30.0
+"""Seconds that a server may take for each step of the handshake, and to open a port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Client:
         self._transport.write(self.connection.outgoing())
 
     async def event(self) -> Event:
-        """The next thing that the server says, once the ports are kept up to date.
+        """The next thing that the server says; `ports` has followed it.
 
         Raises ConnectionBroken, also where the server breaks the protocol, and what the handshake raises.
         """
@@ -89,7 +89,7 @@ class Client:
     async def log_in(self, login: Login) -> None:
         """Leads through the handshake and waits for the announcements. Raises NoStreams and as `event`."""
         while True:
-            match await self._event_within(HELLO_TIME):
+            match await self.event_within(ANSWER_TIME):
                 case StartTls():
                     await self._transport.start_tls(login.tls(), login.tls_name)
                     self.connection.tls_started()
@@ -101,7 +101,8 @@ class Client:
         self.flush()
         await self._learn_ports()
 
-    async def _event_within(self, time_limit: float) -> Event:
+    async def event_within(self, time_limit: float) -> Event:
+        """As `event`; ConnectionBroken also where there is none within so many seconds."""
         try:
             async with asyncio.timeout(time_limit):
                 return await self.event()
@@ -109,10 +110,13 @@ class Client:
             raise ConnectionBroken("the server does not answer: is it a VNC server, and alive?") from None
 
     async def _learn_ports(self) -> None:
-        is_agreed, limit = False, STREAMS_TIME
+        now = asyncio.get_running_loop().time
+        deadline = now() + STREAMS_TIME
+        is_agreed = False
         while True:
+            is_quick = is_agreed and not self.connection.knows_fences
             try:
-                async with asyncio.timeout(limit):
+                async with asyncio.timeout_at(min(deadline, now() + QUIET_TIME) if is_quick else deadline):
                     event = await self.event()
             except TimeoutError:
                 break
@@ -120,8 +124,6 @@ class Client:
                 break
             if isinstance(event, StreamsAgreed):
                 is_agreed = True
-            if is_agreed and not self.connection.knows_fences:
-                limit = QUIET_TIME
         if not is_agreed:
             raise NoStreams("this server does not carry serial ports")
 

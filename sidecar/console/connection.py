@@ -34,6 +34,7 @@ _CUT_TEXT = struct.Struct(">3xi")
 _SERVER_FENCE = struct.Struct(">3xIB")
 _CLIENT_FENCE = struct.Struct(">B3xIB")
 _XVP_SIZE = 3
+_RAW = 0
 _ANSWERABLE = FenceFlag.BLOCK_BEFORE | FenceFlag.BLOCK_AFTER | FenceFlag.SYNC_NEXT
 _OUR_FENCE = b"announced"
 
@@ -87,6 +88,11 @@ class ClientConnection:
             # what was sent in the clear must never be read as if it had come out of TLS
             raise RemoteError(Reason.UNEXPECTED_DATA, "The server has sent more than it may by now.")
         return self._events()
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait for the rest of their message or for an answer."""
+        return len(self._buffer)
 
     @property
     def knows_fences(self) -> bool:
@@ -174,9 +180,12 @@ class ClientConnection:
         (count,) = _UPDATE.unpack((yield _UPDATE.size))
         for _ in range(count):
             version, _y, width, height, encoding = _RECTANGLE.unpack((yield _RECTANGLE.size))
-            if encoding != PseudoEncoding.STREAMS or width or height:
+            if encoding == _RAW:
+                # every client takes these; a server that says goodbye on the screen sends them unasked
+                yield _Discard(width * height * self._handshake.bytes_per_pixel)
+            elif encoding != PseudoEncoding.STREAMS or width or height:
                 raise RemoteError(Reason.NOT_NEGOTIATED, f"A rectangle of encoding {encoding} came unasked.")
-            if not self._agreed:
+            elif not self._agreed:
                 self._agreed = True
                 yield StreamsAgreed(version)
 

@@ -27,7 +27,8 @@ _VERSION_SIZE = 12
 _VERSION = re.compile(rb"RFB (\d{3})\.(\d{3})\n")
 _U32 = struct.Struct(">I")
 _LENGTHS = struct.Struct(">II")
-_SERVER_INIT = struct.Struct(">HH16xI")
+_SERVER_INIT = struct.Struct(">4xB15xI")
+"""Of the size and the pixel format only the bits of a pixel matter; then the name's length."""
 
 _WITH_TLS = (VeNCryptSubtype.X509_PLAIN, VeNCryptSubtype.X509_VNC, VeNCryptSubtype.X509_NONE)
 _WITH_NAME = (VeNCryptSubtype.X509_PLAIN, VeNCryptSubtype.PLAIN)
@@ -70,16 +71,17 @@ class Handshake:
     """One handshake; `converse` is resumed by whoever owns the bytes.
 
     `credentials` (user, password) is to be set before a CredentialsWanted is answered. `name`: the desktop's,
-    at the end.
+    at the end, and `bytes_per_pixel` of what it shows.
     """
 
-    __slots__ = ("_security", "_send", "credentials", "name")
+    __slots__ = ("_security", "_send", "bytes_per_pixel", "credentials", "name")
 
     def __init__(self, security: ClientSecurity, send: Callable[[bytes], None]) -> None:
         self._security = security
         self._send = send
         self.credentials = ("", "")
         self.name = ""
+        self.bytes_per_pixel = 0
 
     def converse(self) -> Steps:
         """From ProtocolVersion to ServerInit.
@@ -99,9 +101,12 @@ class Handshake:
         if security_type is not SecurityType.NONE or version is Version.V3_8:
             yield from self._result(version, asked)
         self._send(b"\x01")  # ClientInit: shared
-        _width, _height, size = _SERVER_INIT.unpack((yield _SERVER_INIT.size))
+        bits_per_pixel, size = _SERVER_INIT.unpack((yield _SERVER_INIT.size))
         if size > MAX_NAME:
             raise RemoteError(Reason.OVERSIZED, f"The desktop's name has {size} bytes.")
+        if bits_per_pixel not in (8, 16, 32):
+            raise RemoteError(Reason.MALFORMED, f"There are no pixels of {bits_per_pixel} bits.")
+        self.bytes_per_pixel = bits_per_pixel // 8
         self.name = plain_text((yield size))
 
     def _parse_version(self, data: bytes) -> Version:

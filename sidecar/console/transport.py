@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import cast
 
 from sidecar.console.errors import ConnectionBroken, NotTrusted, Unreachable
-from sidecar.vnc.errors import Reason, RemoteError
 
 READ_AHEAD = 256 * 1024
 """Bytes that wait to be read, above which nothing more is taken from the network."""
@@ -25,8 +24,10 @@ def connect(host: str, port: int, *, time_limit: float) -> socket.socket:
     try:
         connection = socket.create_connection((host, port), time_limit)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    except socket.gaierror:
-        raise Unreachable(f"there is no host {host!r}") from None
+    except socket.gaierror as error:
+        raise Unreachable(f"cannot find the host {host!r}: {_cause(error)}") from None
+    except UnicodeError:
+        raise Unreachable(f"there can be no host {host!r}") from None
     except ConnectionRefusedError:
         raise Unreachable(f"nobody listens at {where}: is the server running, and is it this port?") from None
     except TimeoutError:
@@ -105,10 +106,10 @@ class Transport(asyncio.Protocol):
     async def start_tls(self, context: ssl.SSLContext, name: str) -> None:
         """Goes over to TLS. `name`: what the server's certificate must be for.
 
-        Raises NotTrusted, ConnectionBroken and, where bytes have come in the clear, RemoteError.
+        Raises NotTrusted and ConnectionBroken.
         """
         if self._buffer:
-            raise RemoteError(Reason.UNEXPECTED_DATA, "Bytes came in the clear before TLS.")
+            raise ConnectionBroken("bytes came in the clear before TLS: somebody may be on the way")
         try:
             transport = await self._loop.start_tls(
                 self._transport, self, context, server_hostname=name, ssl_handshake_timeout=TLS_TIME
