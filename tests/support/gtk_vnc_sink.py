@@ -1,8 +1,8 @@
 """GTK-VNC's display, the library of virt-viewer, with a sink for sound that writes down what it is given.
 
-Run by the system's Python, which has its bindings: HOST PORT FILE FORMAT CHANNELS RATE. FILE gets the samples; on
-standard output comes a JSON object a line: {"event": "initialized"}, then for each stream "start" with its
-form, "data" with the number of its bytes, "stop". Ends with its connection.
+Run by the system's Python, which has its bindings: HOST PORT FILE FORMAT CHANNELS RATE. FILE gets the
+samples; on standard output comes a JSON object a line: {"event": "initialized"}, then for each stream "start"
+with its form, "data" with the number of its bytes, "stop". Ends with its connection.
 """
 
 import ctypes
