@@ -38,28 +38,25 @@ BREAK_TIMEOUT: Final = 5.0
 class QemuSerialPort:
     """org.qemu.Display1.Chardev; see `sidecar.guest.SerialPort`. Lives as long as its guest.
 
-    Serial ports and monitors are opened wherever they are; others are not touched while nobody wants them
-    (`want`), since QEMU has one reader for each and it may be another program.
+    A serial port is opened wherever it is, so that what it says is not lost. Others are opened only while
+    somebody has subscribed to `output`: QEMU has one reader for each, which may be another program's to be.
     """
 
     def __init__(self, name: str, label: str, kind: PortKind) -> None:
         self.changes: Observers[[]] = Observers()
         """Called when `is_open` has changed."""
-        self.output: Observers[[bytes]] = Observers()
+        self.output: Observers[[bytes]] = _Output(self._listeners_changed)
         """Called with what comes out, at most MAX_READ bytes at once."""
         self._name = name
         self._label = label
         self._kind = kind
-        self._wishes = 1 if kind in (PortKind.SERIAL, PortKind.MONITOR) else 0
         self._wanted = asyncio.Event()
         self._stream: _Stream | None = None
-        self._send_break: Callable[[], asyncio.Future[None]] | None = None
         self._link: Link | None = None
         self._path = ""
         self._is_taken = False
         """Somebody else reads it, which was said."""
-        if self._wishes:
-            self._wanted.set()
+        self._listeners_changed()
 
     @property
     def name(self) -> str:
@@ -86,27 +83,6 @@ class QemuSerialPort:
         """Bytes that the machine has not taken yet."""
         return self._stream.backlog if self._stream else 0
 
-    def want(self) -> Callable[[], None]:
-        """Has the port opened, now or when there is a machine, if it is not opened anyway.
-
-        The function returned takes the wish back, and may be called twice; the last one closes the port.
-        """
-        self._wishes += 1
-        self._wanted.set()
-        is_wanted = True
-
-        def release() -> None:
-            nonlocal is_wanted
-            if is_wanted:
-                is_wanted = False
-                self._wishes -= 1
-                if not self._wishes:
-                    self._wanted.clear()
-                    if self._stream:
-                        self._stream.end()
-
-        return release
-
     def write(self, data: bytes) -> int:
         """Sends bytes into the machine, never waiting; how many were taken: the first so many."""
         return self._stream.write(data) if self._stream else 0
@@ -121,7 +97,7 @@ class QemuSerialPort:
             log.info("a break was not sent", port=self._name, cause=str(error))
 
     async def serve(self, link: Link, path: str) -> None:
-        """Keeps the port open while it is wanted, until it is cancelled."""
+        """Keeps the port open while somebody is to read it, until it is cancelled."""
         freed = asyncio.Event()
 
         def properties_changed(interface: str, changed: Properties) -> None:
@@ -143,6 +119,14 @@ class QemuSerialPort:
                         await freed.wait()
                 except TimeoutError:
                     pass
+
+    def _listeners_changed(self) -> None:
+        if self._kind is PortKind.SERIAL or len(self.output):
+            self._wanted.set()
+        else:
+            self._wanted.clear()
+            if self._stream:
+                self._stream.end()
 
     def _forget_link(self) -> None:
         self._link = None
@@ -181,6 +165,27 @@ class QemuSerialPort:
             log.warning(
                 "a port is open elsewhere, waiting until it is not", port=self._name, cause=error.text
             )
+
+
+class _Output(Observers[[bytes]]):
+    """Has `changed` called when somebody has come or left."""
+
+    __slots__ = ("_changed",)
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        super().__init__()
+        self._changed = changed
+
+    def subscribe(self, callback: Callable[[bytes], None]) -> Callable[[], None]:
+        """As in the base."""
+        unsubscribe = super().subscribe(callback)
+        self._changed()
+
+        def end() -> None:
+            unsubscribe()
+            self._changed()
+
+        return end
 
 
 class _Stream:

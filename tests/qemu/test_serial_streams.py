@@ -75,12 +75,14 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def served(attach: Attach, policy: WritePolicy = WritePolicy.EVERYBODY) -> AsyncIterator[House]:
+async def served(
+    attach: Attach, policy: WritePolicy = WritePolicy.EVERYBODY, *, monitors: bool = False
+) -> AsyncIterator[House]:
     with ThreadPoolExecutor(2) as pool:
         async with attached(attach) as guest:
             with (
                 contextlib.closing(Broadcasts(SegmentStore(pool))) as broadcasts,
-                contextlib.closing(SerialLines(guest, write=policy)) as lines,
+                contextlib.closing(SerialLines(guest, write=policy, monitors=monitors)) as lines,
             ):
                 server = VncServer(
                     guest,
@@ -137,12 +139,12 @@ async def test_many_read_and_write_what_a_machine_says_at_its_ports(qemu: Qemu, 
         second = await early.open(SECOND, WRITE)
         await echoed(early, second, b"second")
         await early.send_break(second)
-        await early.follow(lambda: b"BREAK" in second.data, "the machine has got a break")
+        await early.follow(lambda: b"BREAK\r\n" in second.data, "the machine has got a break")
         assert b"second" not in stream.data
         assert b"BREAK" not in stream.data
 
         # more than a client may be ahead: none of it is lost, since credit comes as the machine reads
-        text = b"".join(b"%07d\n" % number for number in range(2 * WINDOW // 8))
+        text = b"".join(b"%07d\n" % number for number in range(WINDOW * 5 // 4 // 8))
         before = len(second.data)
         await early.write(second, text)
         await early.follow(lambda: len(second.data) - before >= len(text), "all of it comes back")
@@ -224,6 +226,16 @@ async def test_one_at_a_time_writes_if_that_is_the_policy(qemu: Qemu, bus: Bus) 
         assert other.data == b"minenow mine"
 
 
+async def test_a_monitor_that_was_asked_for_answers(qemu: Qemu, bus: Bus) -> None:
+    async with served(BusAttach(bus.address), monitors=True) as house:
+        client = await house.client()
+        stream = await client.open("org.qemu.monitor.hmp.0")
+        assert stream.kind == 1
+        await client.follow(lambda: stream.flags & WRITE, "the client may write")
+        await client.write(stream, b"info name\r")
+        await client.follow(lambda: b"\nguest\r\n" in stream.data, "the monitor answers")
+
+
 async def test_a_port_that_somebody_else_reads_is_taken_when_it_is_free(qemu: Qemu, bus: Bus) -> None:
     somebody = await connect_to_bus(bus.address)
     ours, theirs = socket.socketpair()
@@ -243,6 +255,7 @@ async def test_a_port_that_somebody_else_reads_is_taken_when_it_is_free(qemu: Qe
                 lambda: SECOND in house.guest.ports and house.guest.ports[SECOND].is_open,
                 "the other port is open",
             )
+            assert not house.guest.ports["org.qemu.monitor.hmp.0"].is_open
             client = await house.client()
             stream = await client.open(FIRST)
             assert not stream.flags & WRITE

@@ -173,18 +173,21 @@ async def test_a_link_that_ends_is_no_error_of_the_port() -> None:
     assert link.calls.count("SendBreak") == 1
 
 
-@pytest.mark.parametrize("kind", [PortKind.CHANNEL, PortKind.USB_REDIRECTION])
-async def test_what_others_may_read_is_opened_only_while_it_is_wanted(kind: PortKind) -> None:
+@pytest.mark.parametrize("kind", [PortKind.MONITOR, PortKind.CHANNEL, PortKind.USB_REDIRECTION])
+async def test_what_may_be_another_programs_is_opened_only_while_somebody_listens(kind: PortKind) -> None:
     port = serial(kind)
     async with served(port, FakeLink()) as link:
         await asyncio.sleep(0)
         assert link.calls == []
-        releases = [port.want(), port.want()]
+        heard = bytearray()
+        leave = [port.output.subscribe(heard.extend), port.output.subscribe(lambda _: None)]
         await eventually(lambda: port.is_open, "it is open")
-        releases[0]()
-        releases[0]()
+        link.sockets[0].send(b"hello")
+        await eventually(lambda: heard == b"hello", "it is read")
+        leave[0]()
+        leave[0]()
         assert port.is_open
-        releases[1]()
+        leave[1]()
         await eventually(lambda: not port.is_open, "it is closed")
         assert link.sockets[0].recv(1) == b""
 
