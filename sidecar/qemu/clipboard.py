@@ -264,11 +264,12 @@ class QemuClipboard:
             self._to_tell.set()
 
     def _grabbed(self, serial: int, has_text: bool) -> None:
-        if not self._is_fresh and serial < self._serial:
-            if self._has_grabbed and serial == self._serial - 1 and self._data is not None:
-                # both at once: we win, but QEMU may have heard of us first
-                self._to_tell.set()
+        if self._data is not None and not self._is_fresh and serial == self._serial - 1:
+            # both at once: we win, but QEMU may have heard of us first, and then the guest would not know
+            self._to_tell.set()
             return
+        # a serial that is lower still is that of another agent: QEMU lets no older one through, and 7.2 says
+        # nothing of an agent that was started again
         self._serial = (serial + 1) % _SERIALS
         self._is_fresh = self._has_grabbed = False
         self._data = None
