@@ -1,5 +1,8 @@
 """`vdi-sidecar console`."""
 
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +14,13 @@ from sidecar.cli.setting import Parsed, SettingsCommand, setting
 from sidecar.cli.shared import FILE
 from sidecar.config.address import ListenAddress, TcpAddress, UnixAddress, parse_listen_address
 from sidecar.config.password import read_password
-from sidecar.errors import UsageError
+from sidecar.errors import SidecarError, UsageError
 
 if TYPE_CHECKING:
     import ssl
+
+    from sidecar.console.ports import Ports
+    from sidecar.console.run import Attach, List
 
 CONNECT_TIME = 15.0
 """Seconds that each address of a host may take to answer."""
@@ -31,6 +37,38 @@ def _complete_escape(
     return [CompletionItem(key, help=text) for key, text in keys.items() if key.startswith(incomplete)]
 
 
+def _complete_port(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from sidecar.console.run import List
+    from sidecar.console.transport import tls_context
+
+    given = ctx.params
+    found: list[CompletionItem] = []
+
+    def collect(ports: "Ports") -> None:
+        found.extend(
+            CompletionItem(name, help=port.label if name == port.name else port.name)
+            for port in ports
+            for name in dict.fromkeys((port.name, port.label))
+            if name.startswith(incomplete) and name.isprintable()
+        )
+
+    def password() -> str:
+        if given.get("password_file") is None:
+            # a shell that completes cannot ask
+            raise UsageError("a password is needed")
+        return read_password(given["password_file"])
+
+    def tls() -> "ssl.SSLContext":
+        return tls_context(given.get("ca"), verify=not given.get("tls_insecure"))
+
+    tls_only = given.get("ca") is not None or given.get("tls_name") is not None
+    with contextlib.suppress(SidecarError):
+        # a shell that completes has nobody to tell
+        server = Server(given["vnc"], tls_only, bool(given.get("insecure_plain")), given.get("tls_name"))
+        server.visit(given.get("user"), password, tls, List(collect))
+    return found
+
+
 @click.command(
     cls=SettingsCommand,
     short_help="Attach this terminal to a machine's serial port, through its VNC port.",
@@ -41,7 +79,7 @@ Examples:
   vdi-sidecar console --vnc vm.example.org:5900 --ca ca.crt serial0
   echo reboot | vdi-sidecar console --vnc unix:/run/vm/vnc --no-history""",
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=_complete_port)
 @setting(
     "--vnc",
     section="Server",
@@ -79,7 +117,7 @@ Examples:
     is_flag=True,
     help="Send the password even where anybody on the way can read it.",
 )
-@setting("--list", "as_list", section="Console", is_flag=True, help="Show the ports and leave.")
+@click.option("--list", "as_list", is_flag=True, help="Show the ports and leave.")
 @setting("--read-only", section="Console", is_flag=True, help="Send nothing to the port.")
 @setting(
     "--no-history", section="Console", is_flag=True, help="Leave out what the machine wrote before we came."
@@ -121,36 +159,56 @@ def console(
 
     from sidecar.console.attach import Manner
     from sidecar.console.escape import parse_escape
-    from sidecar.console.handshake import ClientSecurity
-    from sidecar.console.run import Attach, Identity, List
-    from sidecar.console.run import console as run
-    from sidecar.console.transport import connect, connect_unix, tls_context
-
-    manner = Manner(parse_escape(escape), write=not read_only, history=not no_history)
-    is_unix = isinstance(vnc, UnixAddress)
-    host = vnc.host or LOCAL_HOST if isinstance(vnc, TcpAddress) else LOCAL_HOST
-    is_local = is_unix or TcpAddress(host, 0).is_local
-    security = ClientSecurity(
-        tls_only=not is_unix and (ca is not None or tls_name is not None), plain=is_local or insecure_plain
-    )
+    from sidecar.console.run import Attach, List
+    from sidecar.console.transport import tls_context
 
     def tls() -> "ssl.SSLContext":
         if tls_insecure:
             click.echo("vdi-sidecar: the certificate is not checked: anybody may be the server", err=True)
         return tls_context(ca, verify=not tls_insecure)
 
-    connection = (
-        connect_unix(vnc.path)
-        if isinstance(vnc, UnixAddress)
-        else connect(host, vnc.port, time_limit=CONNECT_TIME)
-    )
-    identity = Identity(
-        user=user if user is not None else _login_name(),
-        password=None if password_file is None else partial(read_password, password_file),
-        tls=tls,
-        tls_name=tls_name or host,
-    )
-    return run(connection, security, identity, List(click.echo) if as_list else Attach(name, manner))
+    manner = Manner(parse_escape(escape), write=not read_only, history=not no_history)
+    server = Server(vnc, ca is not None or tls_name is not None, insecure_plain, tls_name)
+    password = None if password_file is None else partial(read_password, password_file)
+    return server.visit(user, password, tls, List(_print_ports) if as_list else Attach(name, manner))
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the server is, and what is demanded of it."""
+
+    address: ListenAddress
+    tls_only: bool
+    insecure_plain: bool
+    tls_name: str | None
+
+    def visit(
+        self,
+        user: str | None,
+        password: Callable[[], str] | None,
+        tls: Callable[[], "ssl.SSLContext"],
+        job: "Attach | List",
+    ) -> int:
+        """Connects and does `job`; the exit status."""
+        from sidecar.console.handshake import ClientSecurity
+        from sidecar.console.run import Identity, console
+        from sidecar.console.transport import connect, connect_unix
+
+        if isinstance(self.address, UnixAddress):
+            security, host = ClientSecurity(plain=True), LOCAL_HOST
+            connection = connect_unix(self.address.path)
+        else:
+            host = self.address.host or LOCAL_HOST
+            plain = self.insecure_plain or TcpAddress(host, 0).is_local
+            security = ClientSecurity(self.tls_only, plain)
+            connection = connect(host, self.address.port, time_limit=CONNECT_TIME)
+        identity = Identity(_login_name() if user is None else user, password, tls, self.tls_name or host)
+        return console(connection, security, identity, job)
+
+
+def _print_ports(ports: "Ports") -> None:
+    for line in ports.table():
+        click.echo(line)
 
 
 def _login_name() -> str:

@@ -11,6 +11,7 @@ from typing import cast
 from sidecar.console.attach import Manner, Standard, attach
 from sidecar.console.client import Login, open_client
 from sidecar.console.handshake import ClientSecurity
+from sidecar.console.ports import Ports
 from sidecar.console.prompt import ask_password
 from sidecar.console.session_signals import SessionSignals
 
@@ -42,9 +43,9 @@ class Attach:
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """Show what there is: one call of `show` for each line."""
+    """Show what there is."""
 
-    show: Callable[[str], None]
+    show: Callable[[Ports], None]
 
 
 def console(
@@ -77,8 +78,7 @@ async def _console(
         try:
             async with open_client(connection, login) as client:
                 if isinstance(job, List):
-                    for line in client.ports.table():
-                        job.show(line)
+                    job.show(client.ports)
                 else:
                     port = client.ports.choose(job.name)
                     await attach(client, port, job.manner, standard, signals)

@@ -444,6 +444,34 @@ async def test_the_ports_are_listed_and_a_wrong_name_lists_them_too() -> None:
             assert f"{PORT} (serial0)" in err
 
 
+async def test_a_unix_socket_takes_the_password_as_it_is(short_dir: Path, password_file: str) -> None:
+    async with house(Access(lambda: "secret")) as here:
+        await here.server.listen_unix(short_dir / "vnc")
+        options = ("--vnc", f"unix:{short_dir}/vnc", "--password-file", password_file, "--list")
+        status, out, err = await result(*options)
+        assert (status, err) == (0, "")
+        assert "serial0" in out
+
+
+async def test_the_shell_completes_the_names_of_ports() -> None:
+    async with house() as here:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "sidecar",
+            stdout=asyncio.subprocess.PIPE,
+            env={
+                **os.environ,
+                "_VDI_SIDECAR_COMPLETE": "bash_complete",
+                "COMP_WORDS": f"vdi-sidecar console --vnc {here.address} ser",
+                "COMP_CWORD": "4",
+            },
+        )
+        async with asyncio.timeout(DEADLINE):
+            out, _ = await child.communicate()
+        assert out == b"plain,serial0\n"
+
+
 async def test_a_server_without_streams_is_told_so() -> None:
     async with house(offered=NO_EXTENSIONS) as here:
         status, _, err = await result("--vnc", here.address)
