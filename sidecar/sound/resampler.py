@@ -14,7 +14,7 @@ class Resampler:
         """`source`, `target`: frames in a second. The library is loaded where they differ (memory).
 
         `speech`: good enough for a voice, and mostly within 5 ms, where music takes 10 to 40: the library's
-        best quality would take up to 140 (docs/decisions/sound-quality.md).
+        best quality would take up to 140 (docs/decisions/sound-mixing.md).
         """
         self._channels = channels
         self._stream: Any = None

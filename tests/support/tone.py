@@ -39,7 +39,7 @@ LONGEST = 20.0
 """Seconds of one tone, silence or recording."""
 
 MASTER_VOLUME = 0x02
-"""The mixer register; its value is attenuation, 0 to 31, of left << 8 | right, and 0x8000 to mute."""
+"""The mixer register; its value is attenuation, 0 to 63, of left << 8 | right, and 0x8000 to mute."""
 
 
 class Tone(Qemu):

@@ -3,11 +3,11 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from dbus_fast import Message, MessageType
+from dbus_fast import Message, MessageType, Variant
 from qemu_side import QemuSide
 from support.waiting import eventually
 
@@ -20,16 +20,25 @@ from sidecar.qemu.link import Link
 from sidecar.qemu.listener_thread import ListenerThread
 
 INTERFACES = {"RegisterOutListener": OUT_LISTENER, "RegisterInListener": IN_LISTENER}
+QEMU_8_1: Mapping[str, Variant] = {"Interfaces": Variant("as", [])}
 CARD = (16, True, False, 48_000, 2, 4, 192_000, False)
 """What Init says of a usual voice."""
 
 
 class SoundSide(QemuSide):
     """Answers for org.qemu.Display1.Audio. `voices`: QEMU's ends of the listeners, in the order in which they
-    came. `refuses`: so many registrations are refused first."""
+    came. `refuses`: so many registrations are refused first. `about`: the properties of Audio."""
 
-    def __init__(self, sock: socket.socket, *, has_audio: bool = True, refuses: int = 0) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        has_audio: bool = True,
+        refuses: int = 0,
+        about: Mapping[str, Variant] = QEMU_8_1,
+    ) -> None:
         super().__init__(sock)
+        self._about = dict(about)
         self.voices: list[VoiceSide] = []
         self._has_audio = has_audio
         self._refuses = refuses
@@ -40,7 +49,7 @@ class SoundSide(QemuSide):
         if message.message_type is not MessageType.METHOD_CALL:
             return None
         if message.member == "GetAll" and message.body == [AUDIO] and self._has_audio:
-            return Message.new_method_return(message, "a{sv}", [{}])
+            return Message.new_method_return(message, "a{sv}", [self._about])
         if message.member in INTERFACES and self._has_audio:
             if self._refuses:
                 self._refuses -= 1

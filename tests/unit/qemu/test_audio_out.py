@@ -75,6 +75,15 @@ async def test_a_machine_without_sound_is_not_listened_to() -> None:
         assert side.voices == []
 
 
+async def test_a_qemu_that_would_crash_is_not_listened_to(caplog: pytest.LogCaptureFixture) -> None:
+    audio = QemuAudio()
+    async with served(audio, about={}) as (side, is_served):
+        await eventually(lambda: not is_served(), "nothing is left to do")
+        assert not audio.is_there
+        assert side.voices == []
+    assert "needs a bus" in caplog.text
+
+
 async def test_sound_is_there_while_the_machine_is() -> None:
     audio = QemuAudio()
     seen: list[bool] = []
