@@ -42,6 +42,9 @@ PORTS = (
     *("-chardev", "dbus,id=mon0,name=org.qemu.monitor.hmp.0", "-mon", "chardev=mon0"),
 )
 
+LONG = 120.0
+"""Seconds for what takes a busy machine long, a quiet one some three."""
+
 LINE = 64
 """Bytes of each line of the guest's flood."""
 
@@ -147,7 +150,7 @@ async def test_many_read_and_write_what_a_machine_says_at_its_ports(qemu: Qemu, 
         text = b"".join(b"%07d\n" % number for number in range(WINDOW * 5 // 4 // 8))
         before = len(second.data)
         await early.write(second, text)
-        await early.follow(lambda: len(second.data) - before >= len(text), "all of it comes back")
+        await early.follow(lambda: len(second.data) - before >= len(text), "all of it comes back", LONG)
         assert second.data[before:] == text
 
         # a stream that is closed is silent, and the other one is not
@@ -173,7 +176,7 @@ async def test_a_flood_stops_nobody_and_who_does_not_keep_up_is_told(qemu: Qemu,
         await reader.follow(lambda: len(stream.data) > 64 * LINE, "the flood is there")
         updates = reader.updates
         enough = KEPT + 64 * 1024
-        await reader.follow(lambda: len(stream.data) > enough, "the flood goes on")
+        await reader.follow(lambda: len(stream.data) > enough, "the flood goes on", LONG)
         assert reader.updates - updates >= 3, "and the picture with it"
         await reader.write(stream, QUIET)
         await echoed(reader, stream, b"quiet")
@@ -184,7 +187,7 @@ async def test_a_flood_stops_nobody_and_who_does_not_keep_up_is_told(qemu: Qemu,
         # the one that gave little credit has got as much, then a gap that it is told of, then the newest
         slow.keeps_up = True
         await sleeper.credit(slow, 1 << 30)
-        await sleeper.follow(lambda: b"quiet" in slow.data, "the rest comes")
+        await sleeper.follow(lambda: b"quiet" in slow.data, "the rest comes", LONG)
         told = re.search(rb"\r\n\[(\d+) bytes left out\]\r\n", slow.data)
         assert told
         head, tail = slow.data[: told.start()], slow.data[told.end() : slow.data.index(b"quiet")]

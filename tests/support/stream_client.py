@@ -53,9 +53,9 @@ class StreamClient(AsyncRfbClient):
         """The version of the extension that the server speaks."""
         self._by_number: dict[int, Stream] = {}
 
-    async def follow(self, condition: Callable[[], Any], what: str) -> None:
+    async def follow(self, condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> None:
         """Takes what comes until `condition` holds, asking for pictures too."""
-        await self.until(condition, what, DEADLINE)
+        await self.until(condition, what, deadline)
 
     async def open(self, name: str, flags: int = WRITE | HISTORY, credit: int = 65536) -> Stream:
         """Opens a stream that was announced, and returns when the server has answered."""
