@@ -31,6 +31,8 @@ IN_LISTENER: Final = "org.qemu.Display1.AudioInListener"
 NEWER: Final = {"Interfaces", "NSamples"}
 """Properties of Audio since QEMU 8.1 and 10.0."""
 
+CRASHES: Final = "the sound of this machine is not heard: attach it by a bus, or give it QEMU 8.1 or newer"
+
 REGISTER_TIMEOUT: Final = 15.0
 MAX_COMPLAINTS: Final = 16
 
@@ -119,11 +121,11 @@ def voice_form(about: Sequence[int]) -> VoiceForm:
     return form
 
 
-async def has_audio(link: Link) -> bool:
+async def has_audio(link: Link, *, warn: bool = False) -> bool:
     """Whether sound of this machine comes by D-Bus; asked until there is an answer.
 
-    A peer without a bus between must say what no QEMU before 8.1 says: those before 8.0 look for the sender of a
-    registration, who has no name there, and crash (facts: section 1; 7.2 was seen to).
+    A peer without a bus between must say what no QEMU before 8.1 says: those before 8.0 look for the sender of
+    a registration, who has no name there, and crash (docs/decisions/sound-always-registered.md). `warn`: say so.
     """
     back_off = BackOff(0.1, 5.0)
     while True:
@@ -137,9 +139,8 @@ async def has_audio(link: Link) -> bool:
             await asyncio.sleep(back_off.next())
         else:
             if link.owner is None and not NEWER & about.keys():
-                log.warning(
-                    "the sound of this machine cannot be heard: its QEMU needs a bus for it, or be newer"
-                )
+                if warn:
+                    log.warning(CRASHES)
                 return False
             return True
 

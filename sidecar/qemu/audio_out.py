@@ -70,7 +70,7 @@ class QemuAudio:
 
     async def serve(self, link: Link, thread: ListenerThread) -> None:
         """Hears this machine while it is attached: until it is cancelled, or there is nothing to hear."""
-        if not await has_audio(link):
+        if not await has_audio(link, warn=True):
             return
         with ExitStack() as stack:
             stack.callback(self._set_there, False)

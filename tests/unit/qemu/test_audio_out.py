@@ -81,7 +81,7 @@ async def test_a_qemu_that_would_crash_is_not_listened_to(caplog: pytest.LogCapt
         await eventually(lambda: not is_served(), "nothing is left to do")
         assert not audio.is_there
         assert side.voices == []
-    assert "needs a bus" in caplog.text
+    assert "by a bus" in caplog.text
 
 
 async def test_sound_is_there_while_the_machine_is() -> None:
