@@ -32,10 +32,14 @@ NEAR = 0.01
 
 
 class Compression(StrEnum):
-    """Whether clients that can decode compressed sound get it."""
+    """Whether clients that can decode compressed sound get it.
+
+    Who is near is better off without: samples are exact, come 20 ms earlier and cost no processor time.
+    An address does not tell that, since clients come through forwarded ports, but the time of an answer does.
+    """
 
     NEVER = "never"
-    """no codec is ever loaded (17 MB)"""
+    """no codec is ever loaded"""
     AUTO = "auto"
     """those that are not near, or ask for little: PCM has 1.5 Mbit/s, compressed sound a sixteenth of it"""
     ALWAYS = "always"
@@ -144,7 +148,7 @@ class AudioChannel:
     def heard(self, data: bytes, seconds: float) -> None:
         """Sends it, unless the client is too far behind."""
         now = self._loop.time()
-        if self._format is None:
+        if self._format is None or self._channel is None:
             return
         if not self._pace.may_send(now):
             if not self._lost:

@@ -12,7 +12,7 @@ from sidecar.rdp.wire import Reader
 
 STATIC_NAME = "rdpsnd"
 DYNAMIC_NAME = "AUDIO_PLAYBACK_DVC"
-"""The channels that speak this protocol, MS-RDPEA 2.1."""
+"""The channels that speak this protocol, MS-RDPEA 2.1; a third one is for clients that take datagrams."""
 
 MAX_MESSAGE = 4 + 0xFFFF
 """Bytes of the longest message that BodySize can tell."""

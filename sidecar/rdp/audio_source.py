@@ -159,6 +159,8 @@ class _Encoded:
 
     def _submit(self, work: Callable[[], Packets], after: Callable[[], None]) -> None:
         """Has the thread do `work`, then tells the packets and calls `after`; all in the order of calling."""
+        if not self._open:
+            return
 
         def run() -> None:
             try:

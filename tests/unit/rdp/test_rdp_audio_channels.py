@@ -322,6 +322,19 @@ class TestCompressed:
         assert client.kinds[last + 1 :].count(WAVE2) == 5
         client.handler.closed()
 
+    async def test_who_leaves_hears_nothing_of_what_is_being_encoded(self) -> None:
+        hall = Hall(Compression.ALWAYS)
+        client, other = hall.client(), hall.client()
+        client.agree(OPUS)
+        other.agree(AAC)
+        hall.audio.begin()
+        hall.audio.play(tone(48_000, 0.1))
+        client.handler.closed()
+        # that one is encoded by a thread of its own, and told of on the same loop
+        await eventually(lambda: other.waves, "the other one hears it")
+        assert client.waves == []
+        other.handler.closed()
+
     async def test_where_it_cannot_be_encoded_samples_are_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken(form: AudioFormat) -> None:
             raise EncoderUnusable(f"no {form.name}")

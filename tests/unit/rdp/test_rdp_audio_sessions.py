@@ -3,11 +3,12 @@
 import struct
 from typing import Any
 
-from support.rdp_house import house, until
+from support.rdp_house import house
 from support.rdp_script import DynamicMessage
 from support.rdp_server_pdus import ChannelData
 from support.rdp_viewer import RdpViewer, graphics_profile
 from support.synthetic_guest import SyntheticAudio, SyntheticMicrophone
+from support.waiting import eventually
 
 from sidecar.rdp.audio_channels import Compression, audio_channels
 from sidecar.rdp.audio_format import AudioFormat, pcm
@@ -135,7 +136,7 @@ class TestSoundOut:
             bad = await here.viewer(WITH_STATIC, Listener)
             bad.send(bad.channel(STATIC, struct.pack("<BBH", CONFIRM, 0, 40)))
             await bad.ended()
-            await until(lambda: len(list(here.registry)) == 1)
+            await eventually(lambda: len(list(here.registry)) == 1, "it is gone")
             audio.begin()
             audio.play(bytes(400))
             await good.until(lambda: good.heard[STATIC] == bytes(400), "the sound")
