@@ -117,6 +117,10 @@ class TerminalConsole:
         self._seat.leave()
         self._stop()
 
+    def text(self) -> list[str]:
+        """What it shows, row by row, without blanks at the end; nothing before anybody has watched."""
+        return [] if self._emulator is None else self._emulator.text()
+
     # Console
 
     @property

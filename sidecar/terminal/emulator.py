@@ -106,14 +106,18 @@ class Emulator:
 
     def text(self) -> list[str]:
         """What every row says, without the blanks at its end."""
-        return [row.rstrip() for row in self._screen.display]
+        return ["".join(char.data for char in self._row(y)).rstrip() for y in range(self._screen.lines)]
+
+    def _row(self, row: int) -> list[Char]:
+        screen = self._screen
+        line: dict[int, Char] = screen.buffer.get(row, {})
+        default = screen.default_char
+        return [line.get(x, default) for x in range(screen.columns)]
 
     def _drawn(self, row: int, cursor: int | None) -> Pixels:
         """One row: (GLYPH_HEIGHT, columns * GLYPH_WIDTH)."""
         screen = self._screen
-        line: dict[int, Char] = screen.buffer.get(row, {})
-        default = screen.default_char
-        cells = [self._cell(line.get(x, default)) for x in range(screen.columns)]
+        cells = [self._cell(char) for char in self._row(row)]
         places, inks, papers, underlined, struck = (np.array(column) for column in zip(*cells, strict=True))
         if screen.is_reversed:
             inks, papers = papers, inks

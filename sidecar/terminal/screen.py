@@ -251,10 +251,21 @@ class Screen(pyte.Screen):
         if not characters.isascii():
             # pyte stops at a character of no width, and heaps accents on the cell before without end
             composed = unicodedata.normalize("NFC", characters)
+            if unicodedata.combining(composed[0]):
+                self._put_accent(composed[0])
             characters = "".join(character for character in composed if wcwidth(character) > 0)
         if characters:
             self._last = characters[-1]
             self.draw(characters)
+
+    def _put_accent(self, accent: str) -> None:
+        """On the character before, where there is one character for both; its own piece came too late."""
+        line, x = self.buffer[self.cursor.y], self.cursor.x - 1
+        composed = unicodedata.normalize("NFC", self._last + accent)
+        if x >= 0 and len(composed) == 1 and line[x].data == self._last:
+            line[x] = line[x]._replace(data=composed)
+            self._last = composed
+            self.dirty.add(self.cursor.y)
 
     def _hide(self) -> None:
         if self._hidden is None:
