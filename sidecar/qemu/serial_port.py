@@ -38,8 +38,8 @@ BREAK_TIMEOUT: Final = 5.0
 class QemuSerialPort:
     """org.qemu.Display1.Chardev; see `sidecar.guest.SerialPort`. Lives as long as its guest.
 
-    A serial port is opened wherever it is, so that what it says is not lost. Others are opened only while
-    somebody has subscribed to `output`: QEMU has one reader for each, which may be another program's to be.
+    It is open only while somebody has subscribed to `output`: QEMU has one reader for each device, which may
+    be another program's to be.
     """
 
     def __init__(self, name: str, label: str, kind: PortKind) -> None:
@@ -56,7 +56,6 @@ class QemuSerialPort:
         self._path = ""
         self._is_taken = False
         """Somebody else reads it, which was said."""
-        self._listeners_changed()
 
     @property
     def name(self) -> str:
@@ -121,7 +120,7 @@ class QemuSerialPort:
                     pass
 
     def _listeners_changed(self) -> None:
-        if self._kind is PortKind.SERIAL or len(self.output):
+        if len(self.output):
             self._wanted.set()
         else:
             self._wanted.clear()
