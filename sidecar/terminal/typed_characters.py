@@ -9,6 +9,8 @@ from sidecar.input.layout import Layout
 from sidecar.input.qnum import Qnum
 
 _CHARACTERS: Final = (
+    range(ord("0"), ord("9") + 1),
+    range(ord("A"), ord("z") + 1),
     range(0x20, 0x7F),
     range(0xA0, 0x250),
     range(0x370, 0x590),
@@ -52,9 +54,11 @@ class TypedCharacters:
             return ""
         accent, self._accent = self._accent, None
         if keysym in _ACCENTS:
+            if keysym == accent:
+                # twice the same is the accent by itself
+                return chr(_ALONE.get(keysym, _ACCENTS[keysym]))
             self._accent = keysym
-            # twice the same is the accent by itself
-            return chr(_ALONE.get(keysym, _ACCENTS[keysym])) if keysym == accent else ""
+            return ""
         code_point = keysyms.code_point_of(keysym)
         if code_point is None:
             return ""
