@@ -124,8 +124,9 @@ def voice_form(about: Sequence[int]) -> VoiceForm:
 async def has_audio(link: Link, *, warn: bool = False) -> bool:
     """Whether sound of this machine comes by D-Bus; asked until there is an answer.
 
-    A peer without a bus between must say what no QEMU before 8.1 says: those before 8.0 look for the sender of
-    a registration, who has no name there, and crash (docs/decisions/sound-always-registered.md). `warn`: say so.
+    A peer without a bus between must say what no QEMU before 8.1 says: those before 8.0 look for the sender
+    of a registration, who has no name there, and crash (docs/decisions/sound-always-registered.md). `warn`:
+    say so in the log.
     """
     back_off = BackOff(0.1, 5.0)
     while True:
