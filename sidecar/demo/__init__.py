@@ -15,6 +15,7 @@ from sidecar.config.address import ListenAddress, TcpAddress
 from sidecar.config.options import DemoOptions
 from sidecar.config.run_directory import SELF_SIGNED
 from sidecar.daemon import attached, ending_signals, frontends
+from sidecar.demo.equipment import equipment
 from sidecar.demo.machine import choose_machine, running_machine
 from sidecar.demo.terminal import how_to_connect, show_sessions
 from sidecar.qemu.attach import BusAttach
@@ -27,6 +28,7 @@ PORTS_TRIED = 100
 async def run(options: DemoOptions) -> None:
     """Runs the demo until SIGINT, SIGTERM or the guest's end. Raises SidecarError when it cannot run."""
     machine = choose_machine(options.guest)
+    equipped = await equipment()
     if options.next_port:
         options = replace(options, vnc=tuple(_free(address) for address in options.vnc))
     if options.next_rdp_port:
@@ -40,11 +42,11 @@ async def run(options: DemoOptions) -> None:
         directory = Path(scratch)
         async with (
             PrivateBus(directory / "bus") as bus,
-            running_machine(machine, bus.address, options.memory, directory) as qemu,
+            running_machine(machine, equipped, bus.address, options.memory, directory) as qemu,
             attached(BusAttach(bus.address), touch_screen=options.touch_screen) as (guest, _),
             frontends(options, guest) as daemon,
         ):
-            print(how_to_connect(machine.title, daemon.addresses, options.run_dir), flush=True)
+            print(how_to_connect(machine, equipped, daemon.addresses, options), flush=True)
             others: set[asyncio.Task[Any]] = {asyncio.create_task(ended.wait())}
             if not options.headless and sys.stdout.isatty():
                 others.add(asyncio.create_task(show_sessions(daemon)))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.config.options import DemoGuest
+from sidecar.demo.equipment import QEMU, Equipment
+from sidecar.demo.installer import PASSWORD, USER, agent_is_here, write_initrd
 from sidecar.errors import SidecarError
-
-QEMU = "qemu-system-x86_64"
 
 BOX_IMAGE = Path(__file__).with_name("guest.img")
 """Built from guest.asm beside it."""
@@ -28,23 +28,48 @@ class DemoUnavailable(SidecarError):
 
 @dataclass(frozen=True, slots=True)
 class DemoMachine:
-    """A guest, and QEMU's options for it."""
+    """A guest, QEMU's options for it, and what a person is told about it."""
 
     title: str
     name: str
     """For viewers."""
     options: tuple[str, ...]
+    sound_card: tuple[str, ...]
+    """QEMU's options for one that plays to the audiodev `sound`."""
+    serial_port: str
+    """What is to be found there."""
+    sounds: str
+    """What makes it sound."""
+    initrd: Path | None = None
+    """A first file system to which the demo adds something."""
+    has_agent: bool = False
+    """Whether a program in it shares the clipboard."""
 
-    def command(self, bus_address: str, memory: int) -> tuple[str, ...]:
-        """QEMU's command line; `memory` in MiB."""
+    def command(
+        self, bus_address: str, memory: int, equipment: Equipment, initrd: Path | None = None
+    ) -> tuple[str, ...]:
+        """QEMU's command line; `memory` in MiB, `initrd` with what the demo added."""
+        sound = equipment.sound
         return (
             *(QEMU, "-nodefaults", "-name", self.name, "-m", str(memory)),
             # KVM is left alone: where it is there but broken (nested virtualisation), nothing would be shown
             *("-accel", "tcg,thread=multi", "-device", "VGA"),
             *("-device", "qemu-xhci", "-device", "usb-tablet"),
-            *("-display", f"dbus,addr={bus_address}"),
+            *("-display", f"dbus,addr={bus_address}" + ",audiodev=sound" * sound),
+            *(("-audiodev", "dbus,id=sound", *self.sound_card) if sound else ()),
+            *("-chardev", "dbus,id=serial0,name=org.qemu.console.serial.0", "-serial", "chardev:serial0"),
+            *(CLIPBOARD if equipment.clipboard and self.has_agent else ()),
             *self.options,
+            *(("-initrd", str(initrd)) if initrd else ()),
         )
+
+
+CLIPBOARD = (
+    *("-device", "virtio-serial-pci"),
+    # the pointer stays with the tablet, which is there before the agent
+    *("-chardev", "qemu-vdagent,id=vdagent,name=vdagent,clipboard=on,mouse=off"),
+    *("-device", "virtserialport,chardev=vdagent,name=com.redhat.spice.0"),
+)
 
 
 def choose_machine(guest: DemoGuest | None, installers: Path = INSTALLERS) -> DemoMachine:
@@ -57,28 +82,42 @@ def choose_machine(guest: DemoGuest | None, installers: Path = INSTALLERS) -> De
             "apt install debian-installer-12-netboot-amd64, or take --guest box"
         )
     if guest == "box" or not kernels:
-        # it reads a serial port too, and takes one that is not there for one that never falls silent
-        devices = ("-drive", f"file={BOX_IMAGE},format=raw,snapshot=on", "-serial", "null")
         return DemoMachine(
-            "a tiny test picture (F1 to F6 change it, keys and clicks leave marks)", "box", devices
+            title="a tiny test picture (F1 to F6 change it, keys and clicks leave marks)",
+            name="box",
+            options=("-drive", f"file={BOX_IMAGE},format=raw,snapshot=on"),
+            sound_card=("-machine", "pcspk-audiodev=sound"),
+            serial_port="it tells there which keys and clicks arrive",
+            sounds="F8 beeps while it is held",
         )
     kernel = kernels[-1]
-    initrd = kernel.with_name("initrd.gz")
-    boot = ("-kernel", str(kernel), "-initrd", str(initrd), "-append", "vga=788 quiet")
-    return DemoMachine("Debian's graphical installer (its first page comes within a minute)", "debian", boot)
+    return DemoMachine(
+        title="Debian's graphical installer (its first page comes within a minute)",
+        name="debian",
+        options=("-kernel", str(kernel), "-append", "vga=788 quiet"),
+        sound_card=("-device", "intel-hda", "-device", "hda-duplex,audiodev=sound"),
+        serial_port=f"log in as {USER} with the password {PASSWORD}",
+        sounds="it speaks what you tell it to on the serial port, such as: say hello",
+        initrd=kernel.with_name("initrd.gz"),
+        has_agent=agent_is_here(),
+    )
 
 
 @asynccontextmanager
 async def running_machine(
-    machine: DemoMachine, bus_address: str, memory: int, directory: Path
+    machine: DemoMachine, equipment: Equipment, bus_address: str, memory: int, directory: Path
 ) -> AsyncIterator["asyncio.Task[None]"]:
     """Runs QEMU while it is entered. The task ends with QEMU, and raises DemoUnavailable if QEMU failed.
 
-    `directory`: where QEMU's messages are kept.
+    `directory`: where QEMU's messages are kept, and what is made for it.
     """
-    command = machine.command(bus_address, memory)
     if not shutil.which(QEMU):
         raise DemoUnavailable(f"{QEMU} is not installed: ./dev demo installs it on Debian")
+    initrd = None
+    if machine.initrd:
+        initrd = directory / "initrd"
+        await asyncio.to_thread(write_initrd, machine.initrd, initrd)
+    command = machine.command(bus_address, memory, equipment, initrd)
     if shutil.which("setpriv"):
         # QEMU must not outlive a demo that was killed
         command = ("setpriv", "--pdeathsig", "KILL", "--", *command)

@@ -5,41 +5,79 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 
-from sidecar.config.address import TcpAddress, parse_listen_address
+from sidecar.config.address import ListenAddress, TcpAddress, parse_listen_address
+from sidecar.config.options import DemoOptions
 from sidecar.daemon import Daemon
+from sidecar.demo.equipment import Equipment
+from sidecar.demo.machine import DemoMachine
 from sidecar.session.status import Status
 from sidecar.session.table import SHORT_LINE, SessionTable
 
+LOCAL_HOST = "127.0.0.1"
 
-def how_to_connect(title: str, addresses: Sequence[str], run_dir: Path) -> str:
+
+def how_to_connect(
+    machine: DemoMachine, equipment: Equipment, addresses: Sequence[str], options: DemoOptions
+) -> str:
     """What a person is told first: what is shown, where, and with which commands to look at it.
 
     `addresses`: as `Daemon.addresses` has them.
     """
-    lines = [f"Showing {title}.", ""]
-    told = {"vnc": _vnc, "rdp": _rdp, "metrics": _metrics}
+    lines = [f"Showing {machine.title}.", ""]
+    told = {"vnc": _vnc, "vnc-console": _vnc_console, "rdp": _rdp, "metrics": _metrics}
+    vnc = rdp = None
     for address in addresses:
         protocol, _, where = address.partition(" ")
         lines += told[protocol](where) if where else [f"Web: {address}"]
+        if protocol == "vnc":
+            vnc = vnc or parse_listen_address(where)
+        elif protocol == "rdp":
+            rdp = rdp or parse_listen_address(where)
     lines += [
+        *_serial_port(machine, options, vnc),
+        *(_sound(machine, vnc, rdp) if equipment.sound and options.sound else ()),
+        *(_clipboard() if equipment.clipboard and machine.has_agent and options.clipboard != "off" else ()),
         "",
-        f"Who is there, from another terminal: vdi-sidecar sessions --watch --run-dir {run_dir}",
+        f"Who is there, from another terminal: vdi-sidecar sessions --watch --run-dir {options.run_dir}",
         "Ctrl-C ends it.",
         "",
     ]
     return "\n".join(lines)
 
 
+def _serial_port(machine: DemoMachine, options: DemoOptions, vnc: ListenAddress | None) -> list[str]:
+    if options.serial == "off":
+        return []
+    lines = [f"Serial port: {machine.serial_port}:"]
+    if vnc:
+        lines.append(f"  vdi-sidecar console --vnc {vnc}")
+    if options.text_consoles:
+        lines.append("  in a viewer: Ctrl-Alt-2, and Ctrl-Alt-1 for the screen")
+    return lines
+
+
+def _sound(machine: DemoMachine, vnc: ListenAddress | None, rdp: ListenAddress | None) -> list[str]:
+    lines = [f"Sound ({machine.sounds}):"]
+    if isinstance(vnc, TcpAddress):
+        lines.append(f"  remote-viewer vnc://{vnc.host or LOCAL_HOST}:{vnc.port}")
+    if isinstance(rdp, TcpAddress):
+        lines.append(f"  xfreerdp /v:{rdp.host or LOCAL_HOST}:{rdp.port} /cert:ignore /gfx /sound")
+    return lines
+
+
+def _clipboard() -> list[str]:
+    return ["Clipboard: text that is copied here can be pasted there, and the other way round."]
+
+
 def _vnc(address: str) -> list[str]:
     where = parse_listen_address(address)
     if not isinstance(where, TcpAddress):
         return [f"VNC: {where}"]
-    host = where.host or "127.0.0.1"
+    host = where.host or LOCAL_HOST
     return [
         f"VNC: {where}, as often as you like and with any viewer:",
         f"  vncviewer {host}::{where.port}",
@@ -48,11 +86,16 @@ def _vnc(address: str) -> list[str]:
     ]
 
 
+def _vnc_console(address: str) -> list[str]:
+    console, _, where = address.partition("=")
+    return [f"VNC for {console} at {where}"]
+
+
 def _rdp(address: str) -> list[str]:
     where = parse_listen_address(address)
     if not isinstance(where, TcpAddress):
         return [f"RDP: {where}"]
-    host = where.host or "127.0.0.1"
+    host = where.host or LOCAL_HOST
     return [
         f"RDP: {where}, at the same time:",
         f"  xfreerdp /v:{host}:{where.port} /cert:ignore /gfx",

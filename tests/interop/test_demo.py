@@ -1,5 +1,6 @@
 """`vdi-sidecar demo` shows a guest, says where, and leaves nothing behind."""
 
+import gzip
 import os
 import pty
 import signal
@@ -9,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.daemon import COMMAND
+from support.linux_guest import LinuxGuest, files
 from support.ports import free_port, is_listening
 from support.processes import Process
 from support.rfb_client import RfbClient
 from support.rfb_wire import Encoding, key_event
 from support.waiting import wait_until
+
+from sidecar.demo.installer import PASSWORD, USER, write_initrd
 
 
 def _children(pid: int) -> list[int]:
@@ -70,6 +74,14 @@ def test_its_guest_answers_a_key(short_dir: Path) -> None:
             squares = slice(48, 368, 40)
             scan_code = [0, 0, 0, 0x00FF00, 0x00FF00, 0x00FF00, 0x00FF00, 0]
             client.until(lambda: client.rgb[48, squares].tolist() == scan_code, "the key is shown")
+            # and told on the serial port, to whoever comes by the command that was told
+            command = f"vdi-sidecar console --vnc 127.0.0.1:{port}"
+            wait_until(lambda: command in demo.output, "it says how to reach the serial port")
+            console = Process((*COMMAND, *command.split()[1:]), short_dir / "console.log")
+            try:
+                wait_until(lambda: "K1E" in console.output, "the console shows the key")
+            finally:
+                console.stop()
     finally:
         demo.stop()
 
@@ -108,3 +120,24 @@ def test_its_table_follows_the_sessions(short_dir: Path) -> None:
         status = demo.wait(30)
         os.close(terminal)
     assert status == 0
+
+
+def test_what_is_added_to_the_installer_is_unpacked_behind_it_and_asks_who_comes(short_dir: Path) -> None:
+    # a Linux with the same shell stands for the installer, which takes a minute
+    original, initrd = short_dir / "initrd.gz", short_dir / "initrd"
+    original.write_bytes(gzip.compress((files("small") / "initrd").read_bytes(), 1))
+    write_initrd(original, initrd)
+    guest = LinuxGuest(short_dir, memory=512, extra=("-initrd", str(initrd)))
+    try:
+        table = guest.shell().check("/lib/debian-installer-startup.d/S99demo; cat /etc/inittab")
+        assert "ttyS0::respawn:/sbin/demo-login" in table.splitlines()
+        for password, answer in (("wrong", "Login incorrect"), (PASSWORD, "^demo# ")):
+            guest.com1.forget()
+            guest.com1.send(b"/sbin/demo-login\r")
+            guest.com1.wait_for("demo login: ")
+            guest.com1.send(USER.encode() + b"\r")
+            guest.com1.wait_for("Password: ")
+            guest.com1.send(password.encode() + b"\r")
+            guest.com1.wait_for(answer)
+    finally:
+        guest.close()

@@ -226,7 +226,7 @@ class LinuxGuest(Qemu):
             options += ["-audiodev", "dbus,id=sound", *SOUND_CARDS[sound]]
             display = [*display[:-1], f"{display[-1]},audiodev=sound"]
         if clipboard:
-            options += ["-chardev", "qemu-vdagent,id=vdagent,name=vdagent,clipboard=on"]
+            options += ["-chardev", "qemu-vdagent,id=vdagent,name=vdagent,clipboard=on,mouse=off"]
             options += ["-device", "virtserialport,chardev=vdagent,name=com.redhat.spice.0"]
         image = files(kind)
         options += ["-kernel", f"{image}/kernel", "-initrd", f"{image}/initrd", "-no-reboot"]
