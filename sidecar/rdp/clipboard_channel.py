@@ -17,6 +17,7 @@ from sidecar.rdp.clipboard_pdus import (
     GeneralFlag,
     TextFormat,
 )
+from sidecar.rdp.static_channel import StaticChannel
 from sidecar.session.session import Session
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ class ClipboardChannel:
     `flush` sends what was sent outside of `receive`.
     """
 
-    max_message = pdus.HEADER_LENGTH + 2 * MAX_DATA
-    """Text up to this is taken and thrown away where it is too long; the session lives."""
+    max_message = pdus.HEADER_LENGTH + MAX_DATA
 
     def __init__(
         self,
@@ -95,6 +95,8 @@ class ClipboardChannel:
     def opened(self, channel: MessageSender) -> None:
         """Says what this side can do, and that the client may begin."""
         self._channel = channel
+        if isinstance(channel, StaticChannel):
+            channel.oversized = self._oversized
         channel.send(pdus.capabilities())
         channel.send(pdus.monitor_ready())
         self._seat = self._clipboard.join(self._session, self._changed)
@@ -174,13 +176,16 @@ class ClipboardChannel:
                 self._format = None
                 self._announce()
             return
-        if len(data) > MAX_DATA:
-            self._seat.too_long()
-            return
         text = pdus.text_of(data, known)
         # a client may tell what it was told
         if text != self._seat.text:
             self._seat.offer(text)
+
+    def _oversized(self) -> None:
+        """The client has sent what is too long even to be looked at: only its text can be that."""
+        if self._asked:
+            self._asked.popleft()
+            self._seat.too_long()
 
     # To the client
 

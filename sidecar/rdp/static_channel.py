@@ -41,7 +41,7 @@ class StaticChannel:
     `show_protocol`: whether the client's channel definition has CHANNEL_OPTION_SHOW_PROTOCOL.
     """
 
-    __slots__ = ("_flags", "_max_message", "_partial", "_send", "_wanted", "id")
+    __slots__ = ("_flags", "_max_message", "_partial", "_send", "_skips", "_wanted", "id", "oversized")
 
     def __init__(
         self,
@@ -57,6 +57,9 @@ class StaticChannel:
         self._flags = ChannelFlags.SHOW_PROTOCOL if show_protocol else ChannelFlags(0)
         self._partial: bytearray | None = None
         self._wanted = 0
+        self._skips = False
+        self.oversized: Callable[[], None] | None = None
+        """Called for a message that is too long, which is then dropped as it comes; None: it is an error."""
 
     def send(self, message: bytes) -> None:
         """Sends one message of any length, in chunks of CHUNK_LENGTH bytes where it is longer."""
@@ -69,8 +72,8 @@ class StaticChannel:
     def receive(self, chunk: Reader) -> bytes | None:
         """Takes what came on the channel: the message that it completes, None where it completes none.
 
-        Raises RemoteError for a message that is too long (OVERSIZED), of another length than it says, or
-        compressed.
+        Raises RemoteError for a message that is too long (OVERSIZED) where `oversized` is not set, of another
+        length than it says, or compressed.
         """
         length, flags = chunk.u32(), chunk.u32()
         if flags & ChannelFlags.PACKET_COMPRESSED:
@@ -78,12 +81,18 @@ class StaticChannel:
         if flags & _CONTROL and not chunk.remaining:
             return None
         if flags & ChannelFlags.FIRST:
-            if length > self._max_message:
+            self._skips = length > self._max_message
+            if self._skips and self.oversized is None:
                 raise RemoteError(Reason.OVERSIZED, f"A message on a virtual channel has {length} bytes.")
             self._wanted = length
             self._partial = bytearray()
         if self._partial is None:
             raise chunk.malformed("a chunk without a first one")
+        if self._skips and self.oversized is not None:
+            if flags & ChannelFlags.LAST:
+                self._partial = None
+                self.oversized()
+            return None
         if len(self._partial) + chunk.remaining > self._wanted:
             raise chunk.malformed(f"a message of {self._wanted} bytes goes on behind its end")
         self._partial += chunk.rest()

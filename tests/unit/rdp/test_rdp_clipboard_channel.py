@@ -10,9 +10,11 @@ from support.synthetic_guest import SyntheticClipboard
 
 from sidecar.clipboard.shared import MAX_TEXT, ClipboardDirection, SharedClipboard
 from sidecar.rdp import clipboard_pdus as pdus
-from sidecar.rdp.clipboard_channel import MAX_DATA, ClipboardChannel, clipboard_channels
+from sidecar.rdp.clipboard_channel import ClipboardChannel, clipboard_channels
 from sidecar.rdp.clipboard_pdus import TextFormat
 from sidecar.rdp.errors import RemoteError
+from sidecar.rdp.static_channel import ChannelFlags, StaticChannel
+from sidecar.rdp.wire import Reader
 from sidecar.session.session import Session
 
 READY = [pdus.capabilities(), pdus.monitor_ready()]
@@ -343,7 +345,6 @@ def test_a_client_is_not_asked_for_what_it_has_no_more(client: Client, guest: Sy
     [
         pytest.param(("a" * (MAX_TEXT + 1) + "\0").encode("utf-16-le"), id="just too long"),
         pytest.param(("€" * (MAX_TEXT // 3 + 1)).encode("utf-16-le"), id="too long in UTF-8"),
-        pytest.param(bytes(MAX_DATA + 1), id="not even looked at"),
     ],
 )
 def test_a_text_that_is_too_long_is_refused_with_one_line(
@@ -352,6 +353,21 @@ def test_a_text_that_is_too_long_is_refused_with_one_line(
     for _ in range(2):
         client.say(copied(UNICODE), pdus.data_response(data))
     assert guest.offered == []
+    assert len(caplog.records) == 1
+    client.say(copied(UNICODE), says("short"))
+    assert guest.offered == ["short"]
+
+
+def test_a_text_that_is_not_even_looked_at_is_refused_and_the_session_lives(
+    shared: SharedClipboard, guest: SyntheticClipboard, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = Client(shared)
+    channel = StaticChannel(1004, lambda _: None, ClipboardChannel.max_message)
+    client.handler.opened(channel)
+    client.say(CAPABILITIES, copied(UNICODE))
+    size = ClipboardChannel.max_message + 1
+    for flags in (ChannelFlags.FIRST, ChannelFlags(0), ChannelFlags.LAST):
+        assert channel.receive(Reader(struct.pack("<II", size, flags) + bytes(1600), "a chunk")) is None
     assert len(caplog.records) == 1
     client.say(copied(UNICODE), says("short"))
     assert guest.offered == ["short"]
