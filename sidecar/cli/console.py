@@ -207,7 +207,7 @@ class Server:
 
 
 def _print_ports(ports: "Ports") -> None:
-    for line in ports.table():
+    for line in ports.table() if any(ports) else ["there are no ports"]:
         click.echo(line)
 
 

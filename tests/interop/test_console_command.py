@@ -271,8 +271,8 @@ async def test_a_stop_gives_the_terminal_back_for_as_long_as_it_lasts() -> None:
             await eventually(lambda: not somebody.has_its_terminal_back, "the terminal is raw again")
             somebody.type(b"still here\x1dq")
             assert await somebody.status() == 0
-            assert here.serial.written == b"still here"
             assert somebody.has_its_terminal_back
+            await eventually(lambda: here.serial.written == b"still here", "the last keys arrive")
 
 
 async def test_the_end_of_the_server_is_an_error() -> None:
@@ -355,20 +355,28 @@ async def test_a_wrong_password_is_told(tmp_path: Path) -> None:
 async def test_tls_proves_the_server(password: str | None, certificate: Path, password_file: str) -> None:
     access = Access(None if password is None else lambda: password, certificate)
     async with house(access) as here:
-        options = ("--vnc", here.address, "--password-file", password_file, "--list")
-        trusted = await result(*options, "--ca", str(certificate / "tls.crt"))
-        assert trusted[0] == 0, trusted
-        assert "serial0" in trusted[1]
-        (status, out, err) = await result(*options)
+        authority = ("--ca", str(certificate / "tls.crt"))
+        status, out, err = await result(
+            "--vnc", here.address, "--password-file", password_file, "--list", *authority
+        )
+        assert (status, err) == (0, "")
+        assert "serial0" in out
+
+
+async def test_a_server_that_is_not_proven_is_not_spoken_to(certificate: Path) -> None:
+    async with house(Access(None, certificate)) as here:
+        options = ("--vnc", here.address, "--list")
+        status, out, err = await result(*options)
         assert (status, out) == (1, "")
         assert "not trusted" in err
         assert "--ca" in err
-        misnamed = await result(*options, "--ca", str(certificate / "tls.crt"), "--tls-name", "elsewhere")
-        assert misnamed[0] == 1
-        assert "not for 'elsewhere'" in misnamed[2]
-        insecure = await result(*options, "--tls-insecure")
-        assert insecure[0] == 0
-        assert insecure[2].count("the certificate is not checked") == 1
+        status, out, err = await result(
+            *options, "--ca", str(certificate / "tls.crt"), "--tls-name", "elsewhere"
+        )
+        assert (status, out) == (1, "")
+        assert "not for 'elsewhere'" in err
+        status, out, err = await result(*options, "--tls-insecure")
+        assert (status, err.count("the certificate is not checked")) == (0, 1)
 
 
 async def test_who_names_an_authority_gets_tls_or_nothing(certificate: Path) -> None:
@@ -470,6 +478,14 @@ async def test_the_shell_completes_the_names_of_ports() -> None:
         async with asyncio.timeout(DEADLINE):
             out, _ = await child.communicate()
         assert out == b"plain,serial0\n"
+
+
+async def test_a_machine_without_ports_is_told_so() -> None:
+    async with house() as here:
+        here.guest.remove_port(here.serial)
+        assert await result("--vnc", here.address, "--list") == (0, "there are no ports\n", "")
+        status, _, err = await result("--vnc", here.address)
+        assert (status, err) == (1, "vdi-sidecar: this machine has no serial port here\n")
 
 
 async def test_a_server_without_streams_is_told_so() -> None:
