@@ -15,9 +15,18 @@ from support.ports import free_port, is_listening
 from support.processes import Process
 from support.rfb_client import RfbClient
 from support.rfb_wire import Encoding, key_event
-from support.waiting import wait_until
+from support.waiting import DEADLINE, eventually, wait_until
 
+from sidecar.daemon import attached
+from sidecar.demo.equipment import equipment
 from sidecar.demo.installer import PASSWORD, USER, write_initrd
+from sidecar.demo.machine import choose_machine, running_machine
+from sidecar.qemu.attach import BusAttach
+from sidecar.qemu.bus import PrivateBus
+from sidecar.sound.form import AudioForm, SampleFormat
+
+F8 = 0x42
+"""As QEMU numbers keys."""
 
 
 def _children(pid: int) -> list[int]:
@@ -84,6 +93,40 @@ def test_its_guest_answers_a_key(short_dir: Path) -> None:
                 console.stop()
     finally:
         demo.stop()
+
+
+class Ear:
+    """Keeps what is played."""
+
+    def __init__(self) -> None:
+        self.heard = bytearray()
+
+    def audio_began(self) -> None: ...
+
+    def audio_ended(self) -> None: ...
+
+    def audio_played(self, data: bytes) -> None:
+        self.heard += data
+
+
+async def test_its_guest_is_heard(short_dir: Path) -> None:
+    equipped = await equipment()
+    assert equipped.sound, "the QEMU of the tests has sound on its D-Bus display"
+    ear = Ear()
+    async with (
+        PrivateBus(short_dir / "bus") as bus,
+        running_machine(choose_machine("box"), equipped, bus.address, 64, short_dir),
+        attached(BusAttach(bus.address), touch_screen=False) as (guest, _),
+    ):
+        guest.audio.listen(AudioForm(SampleFormat.S16, 1, 48_000), ear)
+
+        def beeps() -> bool:
+            # pressed again and again: the guest may not be up yet
+            guest.consoles[0].keyboard.press(F8)
+            return any(ear.heard)
+
+        await eventually(beeps, "F8 beeps", 2 * DEADLINE)
+        guest.consoles[0].keyboard.release(F8)
 
 
 def test_its_table_follows_the_sessions(short_dir: Path) -> None:
