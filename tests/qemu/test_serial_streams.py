@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from attached_guest import attached
 from support.bus import Bus
+from support.linux_guest import USER, LinuxGuest, Result, run_commands
 from support.qemu import PEER_TO_PEER_DISPLAY, Qemu, dbus_display
-from support.stream_client import HISTORY, WRITE, Stream, StreamClient
+from support.stream_client import DATA, HISTORY, WRITE, Stream, StreamClient
 from support.waiting import eventually
 
 from sidecar.broadcast.broadcast import Broadcasts
@@ -304,3 +305,38 @@ async def test_ports_are_plugged_and_unplugged(
         await client.follow(lambda: brief.withdrawn, "it is withdrawn")
         await echoed(client, stream, b"the others stay")
         assert plugged.is_open
+
+
+async def test_somebody_logs_in_to_a_linux_machine_through_a_stream(bus: Bus, short_dir: Path) -> None:
+    directory = short_dir / "linux"
+    directory.mkdir()
+    with contextlib.closing(LinuxGuest(directory, dbus_display(bus.address), serial_ports=1)):
+        async with served(BusAttach(bus.address)) as house:
+            client = await house.client()
+            stream = await client.open(FIRST)
+            await client.follow(lambda: stream.flags & WRITE, "the client may write")
+            came = asyncio.Event()
+            seen = 0
+
+            async def read() -> None:
+                while True:
+                    await client.receive()
+                    came.set()
+
+            async def receive() -> bytes:
+                nonlocal seen
+                while seen == len(stream.data):
+                    came.clear()
+                    await came.wait()
+                new, seen = bytes(stream.data[seen:]), len(stream.data)
+                return new
+
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(read())
+
+                def send(data: bytes) -> None:
+                    tasks.create_task(client.say(DATA, stream.number, data))
+
+                results = await run_commands(send, receive, "id -un", "tty; false")
+                reading.cancel()
+    assert results == [Result(USER, 0), Result("/dev/ttyS1", 1)]
