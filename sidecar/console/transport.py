@@ -110,6 +110,8 @@ class Transport(asyncio.Protocol):
         """
         if self._buffer:
             raise ConnectionBroken("bytes came in the clear before TLS: somebody may be on the way")
+        if self._at_end:
+            raise ConnectionBroken("the server hung up before TLS")
         try:
             transport = await self._loop.start_tls(
                 self._transport, self, context, server_hostname=name, ssl_handshake_timeout=TLS_TIME
