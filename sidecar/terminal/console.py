@@ -244,8 +244,15 @@ class TerminalConsole:
         loop = asyncio.get_running_loop()
         emulator = self._terminal()
         now = self._last_turn = loop.time()
-        emulator.feed(self._waiting, now + SLICE, loop.time)
-        if emulator.draw():
+        try:
+            emulator.feed(self._waiting, now + SLICE, loop.time)
+            changed = emulator.draw()
+        except Exception as error:
+            # what the guest writes must not be able to stop its console for good
+            log.warning("terminal begun anew", line=self._line.name, cause=repr(error))
+            emulator.restart()
+            changed = emulator.draw()
+        if changed:
             self._changes.notify(ConsoleChange.DAMAGE)
         if (self._waiting or emulator.is_behind) and len(self._changes):
             self._have_a_turn()

@@ -47,15 +47,3 @@ class Views:
     def of(self, console: Console) -> View:
         """What a session needs to look at a console, with nothing held there."""
         return View(console, self._broadcasts.of(console), self._session_input(console))
-
-
-def console_named(name: str) -> Callable[[Guest], Console | None]:
-    """Finds the console of that label or number in a guest, for servers that show it first."""
-
-    def find(guest: Guest) -> Console | None:
-        consoles = guest.consoles.values()
-        labelled = (console for console in consoles if console.label == name)
-        numbered = (console for console in consoles if str(console.index) == name)
-        return next(labelled, None) or next(numbered, None)
-
-    return find

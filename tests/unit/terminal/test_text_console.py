@@ -114,6 +114,22 @@ async def test_a_turn_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch
         leave()
 
 
+async def test_a_fault_of_the_emulator_costs_the_picture_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = SyntheticPort()
+    with terminal_guest(port) as (_, guest):
+        console = console_of(guest)
+        leave = console.changes.subscribe(lambda change: None)
+        port.say(b"before")
+        await until_it_says(console, "before")
+        with monkeypatch.context() as fault:
+            fault.setattr("sidecar.terminal.screen.Screen.draw", lambda *_: 1 / 0)
+            port.say(b"lost")
+            await until_it_says(console)
+        port.say(b"after")
+        await until_it_says(console, "after")
+        leave()
+
+
 async def test_keys_are_typed_into_the_line() -> None:
     port = SyntheticPort()
     with terminal_guest(port) as (_, guest):

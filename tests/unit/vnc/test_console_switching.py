@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
@@ -24,14 +24,13 @@ from support.waiting import eventually
 
 from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.encode.store import SegmentStore
-from sidecar.guest import GuestState, Led
+from sidecar.guest import Console, Guest, GuestState, Led
 from sidecar.input.layout import Layout
 from sidecar.input.seat import Seats
 from sidecar.screen.cursor import Cursor
 from sidecar.session.registry import Policy, Registry
 from sidecar.session.session import Session
 from sidecar.vnc.server import VncServer
-from sidecar.vnc.views import console_named
 
 CTRL, ALT, SHIFT = 0xFFE3, 0xFFE9, 0xFFE1
 FOLLOWING = (Encoding.ZRLE, *ALL_PSEUDO)
@@ -279,14 +278,14 @@ async def test_a_wish_for_a_size_is_answered_when_the_console_is_left() -> None:
         assert here.consoles[0].surface.frame.width == 320
 
 
-async def test_a_server_may_show_another_console_first() -> None:
-    def head(name: str) -> Callable[..., Any]:
-        return lambda: house((320, 200), (400, 300), console=console_named(name))
+@pytest.mark.parametrize("index", [0, 1, 2], ids=["the first", "the second", "none that is there"])
+async def test_a_server_may_show_another_console_first(index: int) -> None:
+    def chosen(guest: Guest) -> Console | None:
+        return guest.consoles.get(index)
 
-    for name, index in (("head1", 1), ("1", 1), ("head0", 0), ("nobody", 0)):
-        async with head(name)() as here, await here.connect() as client:
-            await until_it_sees(client, here.consoles[index])
-            assert here.session.console == index
+    async with house((320, 200), (400, 300), console=chosen) as here, await here.connect() as client:
+        await until_it_sees(client, here.consoles[index % 2])
+        assert here.session.console == index % 2
 
 
 async def test_a_viewer_keeps_its_console_over_the_machines_end_and_leaves_one_that_is_taken_away() -> None:
