@@ -4,7 +4,8 @@ Both sides have the same object: who has copied something grabs a selection, and
 contents when they are wanted. QEMU requests ours while the whole machine stands still. It is answered by the
 main loop all the same: QEMU takes these calls only by the connection on which we registered, of which a peer
 has just one, and the answer is a `bytes` object that was made when the text was offered. So the machine
-waits for one turn of that loop at most, and only when somebody pastes.
+waits for one turn of that loop at most, when somebody pastes, and once when we register: that is over before
+anybody hears that there is a machine.
 """
 
 import asyncio
@@ -100,16 +101,22 @@ class QemuClipboard:
             self._set_text(None)
         self._to_tell.set()
 
-    async def serve(self, link: Link) -> None:
-        """Shares this machine's clipboard while it is attached: until it is cancelled, or there is none."""
+    async def serve(self, link: Link, first_try: asyncio.Event) -> None:
+        """Shares this machine's clipboard while it is attached: until it is cancelled, or there is none.
+
+        Sets `first_try` when QEMU shares it with us, or does not at the first try. Until then QEMU may stand
+        still, since it asks for our properties while it registers us.
+        """
         with ExitStack() as stack:
+            stack.callback(first_try.set)
             stack.callback(_answer(link, partial(self.handle, link.owner)))
             stack.callback(self._detach)
             self._reset()
-            if not await self._register(link):
+            if not await self._register(link, first_try):
                 return
             self._is_there = True
             self._changes.notify()
+            first_try.set()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._fetch_texts(link))
                 await self._tell_offers(link)
@@ -121,7 +128,7 @@ class QemuClipboard:
         if was_there or had_text:
             self._changes.notify()
 
-    async def _register(self, link: Link) -> bool:
+    async def _register(self, link: Link, first_try: asyncio.Event) -> bool:
         """Becomes the one with whom QEMU shares the clipboard; False where it has none."""
         back_off = BackOff(FIRST_WAIT, LONGEST_WAIT)
         has_told = has_clipboard = False
@@ -142,6 +149,7 @@ class QemuClipboard:
             else:
                 log.debug("sharing the machine's clipboard")
                 return True
+            first_try.set()
             await asyncio.sleep(back_off.next())
 
     async def _unregister_former(self, link: Link) -> bool:

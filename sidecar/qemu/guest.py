@@ -173,6 +173,10 @@ class QemuGuest:
             tries.append(first_try)
         for first_try in tries:
             await first_try.wait()
+        # before anybody hears of the machine: while QEMU registers us it stands still until this loop answers
+        clipboard_try = asyncio.Event()
+        tasks.create_task(self._clipboard.serve(link, clipboard_try))
+        await clipboard_try.wait()
         for number in self._consoles.keys() - set(numbers):
             thread.post(self._consoles[number].display.show_notice, NO_DISPLAY)
         self._link = link
@@ -183,7 +187,6 @@ class QemuGuest:
         # after the picture, and none of them can end it
         tasks.create_task(self._audio.serve(link, thread))
         tasks.create_task(self._microphone.serve(link, thread))
-        tasks.create_task(self._clipboard.serve(link))
         tasks.create_task(self._ports.serve(link))
 
     def _lose(self, thread: ListenerThread) -> None:

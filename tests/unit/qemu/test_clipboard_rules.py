@@ -78,7 +78,7 @@ async def a_link() -> AsyncIterator[tuple[QemuDouble, Link]]:
 
 @asynccontextmanager
 async def serving(clipboard: QemuClipboard, link: Link) -> AsyncIterator["asyncio.Task[None]"]:
-    task = asyncio.create_task(clipboard.serve(link))
+    task = asyncio.create_task(clipboard.serve(link, asyncio.Event()))
     try:
         yield task
     finally:
@@ -265,8 +265,10 @@ async def test_qemu_without_a_clipboard_is_left_alone() -> None:
     clipboard = QemuClipboard()
     async with a_link() as (qemu, link):
         qemu.answers["GetAll"] = lambda message: Message.new_error(message, "a.b.UnknownMethod", "no object")
+        first_try = asyncio.Event()
         async with asyncio.timeout(30):
-            await clipboard.serve(link)
+            await clipboard.serve(link, first_try)
+        assert first_try.is_set()
         assert not clipboard.is_there
         assert [call[0] for call in qemu.calls] == ["GetAll"]
 
