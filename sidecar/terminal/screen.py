@@ -186,6 +186,12 @@ class Screen(pyte.Screen):
         super().restore_cursor()
         self.savepoints[:] = saved
 
+    def cursor_to_line(self, line: int | None = None) -> None:
+        """To a line, which counts from the upper margin in origin mode, if there is one."""
+        top = self.margins.top if self.margins and modes.DECOM in self.mode else 0
+        self.cursor.y = top + (line or 1) - 1
+        self.ensure_vbounds()
+
     def erase_characters(self, count: int | None = None) -> None:
         """Leaves the cursor's paper and nothing else of its looks."""
         line = self.buffer[self.cursor.y]
