@@ -76,7 +76,8 @@ until [ -x $home/loader ] && [ -c /dev/virtio-ports/com.redhat.spice.0 ] && [ -S
 done
 run() {{ program=$1; shift; $home/loader --library-path $home $home/$program "$@" >/dev/null 2>&1; }}
 mkdir -p /run/spice-vdagentd
-[ -S /run/spice-vdagentd/spice-vdagent-sock ] || run spice-vdagentd -X
+# it has no say in the pointer, and needs no driver for one
+kill -0 "$(cat /run/spice-vdagentd/spice-vdagentd.pid)" 2>/dev/null || run spice-vdagentd -X -f -u /dev/null
 DISPLAY=:0 run spice-vdagent -x
 sleep 3
 """

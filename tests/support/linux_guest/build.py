@@ -61,6 +61,9 @@ MODULES = (
     *("snd-hda-intel", "snd-hda-codec-generic", "snd-ens1370", "snd-intel8x0"),
 )
 
+UNUSED_MODULES = re.compile("/(drivers/(net|media|scsi|infiniband|staging|iio)|sound/soc|fs|net)/")
+"""Not even kept while the package is read: all modules together are hundreds of megabytes."""
+
 BUILTIN_LISTS = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
 
 LIBRARIES = "lib/x86_64-linux-gnu"
@@ -255,6 +258,8 @@ def _write_kernel(package: Path, tree: Path, image: Path, target: Path) -> None:
     ):
         for member in archive:
             name = member.name.removeprefix("./").removeprefix("usr/")
+            if UNUSED_MODULES.search(name):
+                continue
             if name.startswith("boot/vmlinuz") or re.match(
                 r"lib/modules/.*(\.ko|\.ko\.xz|/modules\.\w+)", name
             ):
