@@ -350,7 +350,10 @@ class SerialPort(Protocol):
 
     @property
     def output(self) -> Observers[[bytes]]:
-        """Called with what comes out, at most 64 KiB at once. It is always read, whoever listens."""
+        """Called with what comes out, at most 64 KiB at once.
+
+        The port is open only while somebody has subscribed: QEMU has one reader for each.
+        """
         ...
 
     @property

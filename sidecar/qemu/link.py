@@ -10,6 +10,7 @@ from sidecar.qemu.connection import CALL_TIMEOUT, Connection
 from sidecar.qemu.qmp import Qmp
 
 ROOT: Final = "/org/qemu/Display1"
+OBJECT_MANAGER: Final = "org.freedesktop.DBus.ObjectManager"
 VM_PATH: Final = f"{ROOT}/VM"
 VM: Final = "org.qemu.Display1.VM"
 CONSOLE: Final = "org.qemu.Display1.Console"
@@ -85,6 +86,26 @@ class Link:
         """
         self._observers[path] = observer
         return lambda: self._forget(path, observer)
+
+    def observe_objects(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Has `changed` called when QEMU has got or lost an object; the function returned ends it."""
+
+        def receive(message: Message) -> None:
+            if (
+                message.message_type is MessageType.SIGNAL
+                and message.interface == OBJECT_MANAGER
+                and (self.owner is None or message.sender == self.owner)
+            ):
+                changed()
+
+        self._connection.add_message_handler(receive)
+        return lambda: self._connection.remove_message_handler(receive)
+
+    async def subscribe_to_objects(self) -> None:
+        """Asks the bus, where there is one, for what `observe_objects` hears. Raises as `call` does."""
+        if self.owner is not None:
+            rule = f"type='signal',sender='{self.owner}',interface='{OBJECT_MANAGER}',path='{ROOT}'"
+            await subscribe(self._connection, rule)
 
     def _forget(self, path: str, observer: PropertyObserver) -> None:
         if self._observers.get(path) is observer:

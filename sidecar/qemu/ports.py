@@ -2,24 +2,22 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from types import MappingProxyType
 from typing import Final
 
-from dbus_fast import Message, MessageType, Variant
+from dbus_fast import Variant
 
 from sidecar.guest import PortKind, SerialPort
 from sidecar.log import get_logger
 from sidecar.observers import Observers
 from sidecar.qemu.back_off import BackOff
 from sidecar.qemu.errors import CallRefused, ConnectionLost
-from sidecar.qemu.link import ROOT, Link, subscribe
+from sidecar.qemu.link import OBJECT_MANAGER, ROOT, Link
 from sidecar.qemu.serial_port import CHARDEV, QemuSerialPort
 
 log = get_logger(__name__)
-
-OBJECT_MANAGER: Final = "org.freedesktop.DBus.ObjectManager"
 
 MAX_PORTS: Final = 64
 """More than a machine has; what is beyond is left alone."""
@@ -65,12 +63,15 @@ class QemuPorts:
         back_off = BackOff(0.1, 5.0)
         with ExitStack() as stack:
             # observed before they are listed: no change is missed
-            stack.callback(_observe_objects(link, changed.set))
+            stack.callback(link.observe_objects(changed.set))
+            subscribed = False
             try:
                 while True:
                     changed.clear()
                     try:
-                        await _subscribe_to_objects(link)
+                        if not subscribed:
+                            await link.subscribe_to_objects()
+                            subscribed = True
                         found = await _chardevs(link)
                     except (CallRefused, ConnectionLost) as error:
                         log.debug("QEMU's ports cannot be listed", cause=str(error))
@@ -159,29 +160,6 @@ def presentable(name: object) -> str:
 def _natural(label: str) -> list[tuple[int, str]]:
     """Sorts `serial2` before `serial10`."""
     return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", label)]
-
-
-def _observe_objects(link: Link, changed: Callable[[], None]) -> Callable[[], None]:
-    """Has `changed` called when QEMU has got or lost an object; the function returned ends it."""
-
-    def receive(message: Message) -> None:
-        if (
-            message.message_type is MessageType.SIGNAL
-            and message.interface == OBJECT_MANAGER
-            and (link.owner is None or message.sender == link.owner)
-        ):
-            changed()
-
-    connection = link._connection
-    connection.add_message_handler(receive)
-    return lambda: connection.remove_message_handler(receive)
-
-
-async def _subscribe_to_objects(link: Link) -> None:
-    """Asks the bus, where there is one, for what `_observe_objects` hears."""
-    if link.owner is not None:
-        rule = f"type='signal',sender='{link.owner}',interface='{OBJECT_MANAGER}',path='{ROOT}'"
-        await subscribe(link._connection, rule)
 
 
 async def _end(tasks: Iterable["asyncio.Task[None]"]) -> None:

@@ -6,7 +6,6 @@ Source: rfbproto (community wiki edition), and facts: RFB. All integers on the w
 import struct
 from enum import IntEnum, IntFlag
 
-from sidecar.encode.form import Encoding as Encoding  # noqa: PLC0414 - it is a number of the wire too
 from sidecar.vnc.errors import Reason, RemoteError
 
 PROTOCOL_VERSION = b"RFB 003.008\n"

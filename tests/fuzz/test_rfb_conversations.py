@@ -8,6 +8,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidecar.encode.form import Encoding
 from sidecar.encode.pixel_form import CANONICAL
 from sidecar.vnc import clipboard
 from sidecar.vnc.capabilities import Extension
@@ -24,11 +25,11 @@ from sidecar.vnc.events import (
 )
 from sidecar.vnc.handshake import Security
 from sidecar.vnc.security.plain import MAX_CREDENTIAL
-from sidecar.vnc.wire import ClientMessage, Encoding, PseudoEncoding, SecurityType, VeNCryptSubtype
+from sidecar.vnc.wire import ClientMessage, PseudoEncoding, SecurityType, VeNCryptSubtype
 
 MAX_CUT_TEXT = 600
 MOST_BUFFERED = max(
-    MAX_WAITING, 2 * MAX_CREDENTIAL, 8 + MAX_CUT_TEXT + 4, 4 + 4 * MAX_ENCODINGS, 8 + 16 * 255
+    MAX_WAITING, 2 * MAX_CREDENTIAL, 8 + MAX_CUT_TEXT + 4, 4 + 4 * MAX_ENCODINGS, 8 + 16 * 255, 8 + 65536
 )
 
 ANNOUNCE = struct.pack(

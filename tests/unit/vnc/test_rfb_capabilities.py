@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from sidecar.encode.form import Encoding
 from sidecar.vnc.capabilities import (
     ALWAYS_OFFERED,
     ClientCapabilities,
@@ -12,7 +13,7 @@ from sidecar.vnc.capabilities import (
     LedKind,
     Owed,
 )
-from sidecar.vnc.wire import Encoding, PseudoEncoding, Subsampling
+from sidecar.vnc.wire import PseudoEncoding, Subsampling
 
 NOBODY = ClientCapabilities()
 ALL = ~Extension(0)

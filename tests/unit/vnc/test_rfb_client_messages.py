@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from sidecar.encode.form import Encoding
 from sidecar.encode.pixel_form import CANONICAL, PixelForm
 from sidecar.screen.rectangle import Rectangle
 from sidecar.vnc.capabilities import ALWAYS_OFFERED, Extension
@@ -30,7 +31,6 @@ from sidecar.vnc.events import (
     Xvp,
 )
 from sidecar.vnc.wire import (
-    Encoding,
     FenceFlag,
     PointerButton,
     PseudoEncoding,
