@@ -9,7 +9,6 @@ anybody hears that there is a machine.
 """
 
 import asyncio
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
@@ -109,7 +108,7 @@ class QemuClipboard:
         """
         with ExitStack() as stack:
             stack.callback(first_try.set)
-            stack.callback(_answer(link, partial(self.handle, link.owner)))
+            stack.callback(link.answer(partial(self.handle, link.owner)))
             stack.callback(self._detach)
             self._reset()
             if not await self._register(link, first_try):
@@ -306,10 +305,3 @@ async def _call(
     link: Link, member: str, signature: str = "", *arguments: Any, timeout: float = REQUEST_TIME
 ) -> list[Any]:
     return await link.call(PATH, CLIPBOARD, member, signature=signature, body=arguments, timeout=timeout)
-
-
-def _answer(link: Link, handler: Callable[[Message], Message | bool | None]) -> Callable[[], None]:
-    """Has `handler` called for what QEMU says on its connection; the function returned ends it."""
-    connection = link._connection
-    connection.add_message_handler(handler)
-    return partial(connection.remove_message_handler, handler)

@@ -98,14 +98,18 @@ class Link:
             ):
                 changed()
 
-        self._connection.add_message_handler(receive)
-        return lambda: self._connection.remove_message_handler(receive)
+        return self.answer(receive)
 
     async def subscribe_to_objects(self) -> None:
         """Asks the bus, where there is one, for what `observe_objects` hears. Raises as `call` does."""
         if self.owner is not None:
             rule = f"type='signal',sender='{self.owner}',interface='{OBJECT_MANAGER}',path='{ROOT}'"
             await subscribe(self._connection, rule)
+
+    def answer(self, handler: Callable[[Message], Message | bool | None]) -> Callable[[], None]:
+        """Has `handler` called for each message of the connection; the function returned ends it."""
+        self._connection.add_message_handler(handler)
+        return lambda: self._connection.remove_message_handler(handler)
 
     def _forget(self, path: str, observer: PropertyObserver) -> None:
         if self._observers.get(path) is observer:

@@ -29,6 +29,8 @@ QEMU_7_2: Interfaces = {
 QEMU_8_1: Interfaces = {**QEMU_7_2, "MultiTouch": {"MaxSlots": Variant("i", 10)}}
 """It offers touch on every console, whether the guest has a touch screen or not."""
 
+INPUT = {"Keyboard", "Mouse", "MultiTouch"}
+
 
 class DisplayDouble(QemuSide):
     """Answers for the objects of org.qemu.Display1 and writes down the input that it gets."""
@@ -50,6 +52,10 @@ class DisplayDouble(QemuSide):
         if message.member == "RegisterListener":
             return Message.new_error(message, "org.qemu.Display1.Error.Failed", "the double shows nothing")
         interface = str(message.interface).removeprefix("org.qemu.Display1.")
+        if interface not in INPUT:
+            return Message.new_error(
+                message, "org.freedesktop.DBus.Error.UnknownMethod", "the double has no such object"
+            )
         self.input.append((interface, message.member, message.signature, *message.body))
         return Message.new_method_return(message)
 
