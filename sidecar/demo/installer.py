@@ -50,7 +50,7 @@ exec sh -i
 
 SAY = """#!/bin/sh
 # say TEXT: speaks it on the sound card, by the voice that reads the installer to those who cannot see it
-if ! [ -r /var/run/espeakup.pid ]; then
+if ! [ -e /var/run/demo-voice.pid ]; then
     # an installer that finds this module takes its user for blind and shows text alone
     until pidof main-menu >/dev/null; do sleep 1; done
     if ! [ -c /dev/snd/pcmC0D0p ] || ! modprobe speakup_soft; then
@@ -60,7 +60,9 @@ if ! [ -r /var/run/espeakup.pid ]; then
     # or it would read the other terminals, too
     echo 1 >/sys/accessibility/speakup/silent 2>/dev/null
     ALSA_CARD=0 espeakup --alsa-volume -V en >/dev/null 2>&1 </dev/null
-    until [ -r /var/run/espeakup.pid ]; do sleep 1; done
+    until [ -s /var/run/espeakup.pid ]; do sleep 1; done
+    # an installer that finds it changes the voice with its language, and waits for what only it would start
+    mv /var/run/espeakup.pid /var/run/demo-voice.pid
 fi
 printf '%.200s\\n' "$*" >/sys/accessibility/speakup/synth_direct
 """
