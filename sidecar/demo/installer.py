@@ -79,7 +79,8 @@ done
 run() {{ program=$1; shift; $home/loader --library-path $home $home/$program "$@" >/dev/null 2>&1; }}
 mkdir -p /run/spice-vdagentd
 # it has no say in the pointer, and needs no driver for one
-kill -0 "$(cat /run/spice-vdagentd/spice-vdagentd.pid)" 2>/dev/null || run spice-vdagentd -X -f -u /dev/null
+pid=$(cat /run/spice-vdagentd/spice-vdagentd.pid 2>/dev/null)
+[ -n "$pid" ] && [ -d "/proc/$pid" ] || run spice-vdagentd -X -f -u /dev/null
 DISPLAY=:0 run spice-vdagent -x
 sleep 3
 """
