@@ -24,7 +24,7 @@ _CONSOLE = (
 )
 """The chardev's name is part of a D-Bus path: letters, digits and underscores."""
 _AGENT = (
-    *("-chardev", "qemu-vdagent,id=vdi-agent,clipboard=on"),
+    *("-chardev", "qemu-vdagent,id=vdi-agent,clipboard=on,mouse=off"),
     *("-device", f"virtserialport,bus={_BUS}.0,chardev=vdi-agent,name={AGENT_PORT},id=vdi-agent0"),
 )
 
@@ -82,7 +82,9 @@ def offer_clipboard(devices: Devices) -> None:
 
     A SPICE channel of that name stays: a guest can have one only.
     """
-    source = New("source", children=(New("clipboard", {"copypaste": "yes"}),))
+    # else the agent takes the pointer from the tablet
+    mouse = New("mouse", {"mode": "server"})
+    source = New("source", children=(New("clipboard", {"copypaste": "yes"}), mouse))
     for element in devices.children("channel"):
         if element.attributes.get("type") == "qemu-vdagent":
             if not any(devices.document.has_content(each) for each in element.named("source")):

@@ -120,8 +120,9 @@ class Desktop:
             self._pipeline = GraphicsPipeline(
                 avc420=avc_available(), max_unacknowledged=FRAMES_IN_FLIGHT * len(consoles)
             )
-        self._unsubscribe = [console.changes.subscribe(self._observer(console)) for console in consoles]
-        self._unsubscribe.append(session.view_only_changes.subscribe(self._view_only_changed))
+        # no other console is observed: one that nobody watches need not be drawn
+        self._leave_pointed = self._pointed.changes.subscribe(self._console_changed)
+        self._unsubscribe = session.view_only_changes.subscribe(self._view_only_changed)
         self._channels = SessionChannels(
             self,
             table,
@@ -209,8 +210,8 @@ class Desktop:
 
     def close(self) -> None:
         """Lets go of the keys that the client holds and of everything else."""
-        for unsubscribe in self._unsubscribe:
-            unsubscribe()
+        self._leave_pointed()
+        self._unsubscribe()
         self._picture.close()
         self._wishes.close()
         self._follower.close()
@@ -288,23 +289,21 @@ class Desktop:
 
     # What is told
 
-    def _observer(self, console: Console) -> Callable[[ConsoleChange], None]:
-        def observe(change: ConsoleChange) -> None:
-            if console is not self._pointed:
-                return
-            if change & ConsoleChange.CURSOR_SHAPE:
-                self._tell_cursor()
-            if change & ConsoleChange.CURSOR_POSITION:
-                self._follower.moved(console, self._seats.of(console))
-            if change & ConsoleChange.LEDS:
-                self._tell_leds()
-            self._flush()
-
-        return observe
+    def _console_changed(self, change: ConsoleChange) -> None:
+        console = self._pointed
+        if change & ConsoleChange.CURSOR_SHAPE:
+            self._tell_cursor()
+        if change & ConsoleChange.CURSOR_POSITION:
+            self._follower.moved(console, self._seats.of(console))
+        if change & ConsoleChange.LEDS:
+            self._tell_leds()
+        self._flush()
 
     def _point_at(self, console: Console) -> None:
         """The client's pointer is on this console."""
         if console is not self._pointed:
+            self._leave_pointed()
+            self._leave_pointed = console.changes.subscribe(self._console_changed)
             self._pointed = console
             self._tell_cursor()
             self._tell_leds()

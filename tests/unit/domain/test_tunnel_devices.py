@@ -37,7 +37,7 @@ OURS = {
         '<console type="dbus"><source channel="org.qemu.console.serial.0"/><target type="virtio"/></console>'
     ],
     "channel[@type='qemu-vdagent']": [
-        '<channel type="qemu-vdagent"><source><clipboard copypaste="yes"/></source>'
+        '<channel type="qemu-vdagent"><source><clipboard copypaste="yes"/><mouse mode="server"/></source>'
         '<target type="virtio" name="com.redhat.spice.0"/></channel>'
     ],
     "redirdev": ['<redirdev bus="usb" type="dbus"><source channel="org.qemu.usbredir"/></redirdev>'] * 2,
@@ -77,7 +77,7 @@ def test_with_commandline_they_are_qemus_own_options_once() -> None:
         *("-device", "virtio-serial-pci,id=vdi-ports,addr=0x18"),
         *("-chardev", "dbus,id=vdi_console,name=org.qemu.console.serial.0"),
         *("-device", "virtconsole,bus=vdi-ports.0,chardev=vdi_console,id=vdi-console0"),
-        *("-chardev", "qemu-vdagent,id=vdi-agent,clipboard=on"),
+        *("-chardev", "qemu-vdagent,id=vdi-agent,clipboard=on,mouse=off"),
         *(
             "-device",
             "virtserialport,bus=vdi-ports.0,chardev=vdi-agent,name=com.redhat.spice.0,id=vdi-agent0",

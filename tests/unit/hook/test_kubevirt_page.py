@@ -119,6 +119,9 @@ TESTED = {
         "*Waiting for the virtual machine*": "viewers_may_be_there_before_the_machine",
     },
     "libvirt/test_libvirt_displays.py": {
+        "A serial console for viewers, a clipboard channel and USB": (
+            "serial_console_clipboard_and_usb_are_there_when_the_vmi_asks_for_them"
+        ),
         "Screenshots work in every mode": "each_mode_has_the_displays_and_the_sound_that_it_promises",
     },
     "libvirt/test_libvirt_refusals.py": {
