@@ -368,6 +368,13 @@ class SerialPort(Protocol):
         """
         ...
 
+    def hold(self, held: bool) -> None:
+        """Leaves what comes out with the machine, which waits, until it is not held; or goes on.
+
+        For all who have subscribed, so only who has a port alone may. It ends when the port closes.
+        """
+        ...
+
     async def send_break(self) -> None:
         """Sends a break, as kernels take for the attention key. Does nothing while the port is not open."""
         ...

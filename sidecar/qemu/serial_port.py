@@ -86,6 +86,11 @@ class QemuSerialPort:
         """Sends bytes into the machine, never waiting; how many were taken: the first so many."""
         return self._stream.write(data) if self._stream else 0
 
+    def hold(self, held: bool) -> None:
+        """Reads no more until it is not held, or goes on; ends when the port closes."""
+        if self._stream:
+            self._stream.hold(held)
+
     async def send_break(self) -> None:
         """Sends a break. Does nothing while the port is not open, or where QEMU does not take it."""
         if self._link is None or not self.is_open:
@@ -197,6 +202,7 @@ class _Stream:
         self._loop = asyncio.get_running_loop()
         self._unsent = bytearray()
         self._pause: asyncio.TimerHandle | None = None
+        self._held = False
         self._writes = False
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
@@ -234,9 +240,20 @@ class _Stream:
             self._send()
         return len(taken)
 
+    def hold(self, held: bool) -> None:
+        """Reads no more, or goes on; a pause that a flood has made is kept to."""
+        if held == self._held or self.ended.is_set():
+            return
+        self._held = held
+        if held:
+            self._loop.remove_reader(self._socket.fileno())
+        elif not self._pause:
+            self._listen()
+
     def _listen(self) -> None:
         self._pause = None
-        self._loop.add_reader(self._socket.fileno(), self._readable)
+        if not self._held:
+            self._loop.add_reader(self._socket.fileno(), self._readable)
 
     def _readable(self) -> None:
         try:

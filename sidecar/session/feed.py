@@ -9,13 +9,14 @@ from sidecar.guest import Guest, GuestState
 from sidecar.observers import Observers
 from sidecar.problems import Problems
 from sidecar.session.registry import Registry
-from sidecar.session.status import Status, status_of, vm_status
+from sidecar.session.status import Status, UsbSource, status_of, vm_status
 
 
 class StatusFeed:
-    """Turns every change of the registry, the guest and the problems into status documents.
+    """Turns every change of the registry, the guest, the problems and the devices into status documents.
 
-    Belongs to the main loop. `problems`: those of the daemon; None: it has none of its own to tell.
+    Belongs to the main loop. `problems`: those of the daemon; None: it has none of its own to tell. `usb`:
+    the devices that are redirected; None: none can be.
     `interval`: seconds between two documents of one watcher, at least. `clock` and `sleep` are those of
     the loop, monotonic.
     """
@@ -26,6 +27,7 @@ class StatusFeed:
         guest: Guest,
         *,
         problems: Problems | None = None,
+        usb: UsbSource | None = None,
         interval: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -36,13 +38,16 @@ class StatusFeed:
         self._clock = clock
         self._sleep = sleep
         self.problems = Problems() if problems is None else problems
-        self._unsubscribe = (
+        self._usb = usb
+        self._unsubscribe = [
             guest.lifecycle.subscribe(self._lifecycle_changed),
             self.problems.changes.subscribe(registry.changed),
-        )
+        ]
+        if usb is not None:
+            self._unsubscribe.append(usb.changes.subscribe(registry.changed))
 
     def close(self) -> None:
-        """Stops to listen to the guest and the problems; watchers hear of sessions only from then on."""
+        """Stops to listen to all but the registry; watchers hear of sessions only from then on."""
         for unsubscribe in self._unsubscribe:
             unsubscribe()
 
@@ -53,7 +58,8 @@ class StatusFeed:
 
     def status(self) -> Status:
         """The document of this moment."""
-        return status_of(self.registry, vm_status(self.guest), self.problems)
+        devices = None if self._usb is None else self._usb.devices()
+        return status_of(self.registry, vm_status(self.guest), self.problems, devices)
 
     async def watch(self, *, refresh: float | None = None) -> AsyncGenerator[Status, None]:
         """The status now, then after each change, merged; ends only by being closed or cancelled.

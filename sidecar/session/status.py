@@ -1,9 +1,10 @@
 """The status document: the same for the command line, the hook's status service and every later report."""
 
 from datetime import UTC, datetime
-from typing import TypedDict
+from typing import NotRequired, Protocol, TypedDict
 
 from sidecar.guest import Guest
+from sidecar.observers import Observers
 from sidecar.problems import Problems
 from sidecar.session.registry import Registry
 from sidecar.session.session import Session
@@ -15,11 +16,50 @@ class ProtocolStatus(TypedDict):
     sessions: int
 
 
+class UsbServiceStatus(TypedDict):
+    """`devices`: those that are redirected to the machine."""
+
+    devices: int
+
+
 class ServiceStatus(TypedDict):
-    """The shape of VEP #119's `status.service` (facts: kubevirt section 6)."""
+    """The shape of VEP #119's `status.service` (facts: kubevirt section 6).
+
+    `usb` is there where devices can be redirected.
+    """
 
     vnc: ProtocolStatus
     rdp: ProtocolStatus
+    usb: NotRequired[UsbServiceStatus]
+
+
+class UsbDeviceStatus(TypedDict):
+    """One device that is redirected.
+
+    `slot`: the name of its port. `vendor`, `product`: four hexadecimal digits. `kind`: the name of its class,
+    or those of its interfaces. `speed`: low, full, high, super or unknown. `address`: whence it comes, for
+    people; empty for a unix socket.
+    """
+
+    slot: str
+    vendor: str
+    product: str
+    kind: str
+    speed: str
+    address: str
+
+
+class UsbSource(Protocol):
+    """Who knows the devices. Belongs to the main loop."""
+
+    @property
+    def changes(self) -> Observers[[]]:
+        """Called when devices have come or gone, among others."""
+        ...
+
+    def devices(self) -> list[UsbDeviceStatus]:
+        """Those of this moment, in the order of their slots."""
+        ...
 
 
 class SessionStatus(TypedDict):
@@ -81,18 +121,27 @@ class HealthStatus(TypedDict):
 
 
 class Status(TypedDict):
-    """The whole document. `generation` rises with every change of state, not with the counters."""
+    """The whole document. `generation` rises with every change of state, not with the counters.
+
+    `usb` is there where devices can be redirected.
+    """
 
     generation: int
     service: ServiceStatus
     sessions: list[SessionStatus]
     vm: VmStatus
     health: HealthStatus
+    usb: NotRequired[list[UsbDeviceStatus]]
 
 
-def status_of(registry: Registry, vm: VmStatus, problems: Problems) -> Status:
-    """The document of this moment. Sessions that have not authenticated are listed, and not counted."""
-    return Status(
+def status_of(
+    registry: Registry, vm: VmStatus, problems: Problems, usb: list[UsbDeviceStatus] | None = None
+) -> Status:
+    """The document of this moment. Sessions that have not authenticated are listed, and not counted.
+
+    `usb`: the devices that are redirected; None: none can be.
+    """
+    status = Status(
         generation=registry.generation,
         service=ServiceStatus(
             vnc=ProtocolStatus(sessions=registry.count("vnc")),
@@ -108,6 +157,10 @@ def status_of(registry: Registry, vm: VmStatus, problems: Problems) -> Status:
             ],
         ),
     )
+    if usb is not None:
+        status["service"]["usb"] = UsbServiceStatus(devices=len(usb))
+        status["usb"] = usb
+    return status
 
 
 def session_status(session: Session) -> SessionStatus:

@@ -229,6 +229,7 @@ class SyntheticPort:
         self.takes = 1 << 30
         self.written = bytearray()
         self.write_backlog = 0
+        self.held = False
         self.breaks = 0
 
     def say(self, data: bytes) -> None:
@@ -243,6 +244,9 @@ class SyntheticPort:
         self.takes -= len(taken)
         self.written += taken
         return len(taken)
+
+    def hold(self, held: bool) -> None:
+        self.held = held
 
     async def send_break(self) -> None:
         self.breaks += 1

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "console": {"errors", "log", "vnc"},
     "web": {*FOUNDATION, "access", "vnc"},
     "hook": {*SHARED, "session", "domain", "socket_path"},
-    "control": {*SHARED, "session"},
+    "control": {*SHARED, "session", "access", "usb", "web"},
     "report": {*SHARED, "session"},
     "config": {"bus_address", "errors", "socket_path"},
     "advice": {*SHARED, "domain"},

@@ -1,0 +1,66 @@
+"""WebSockets of the management API: each carries a byte stream for a protocol of its own."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any, Final, cast
+
+from aiohttp import web
+
+from sidecar.web.frames import CloseCode
+from sidecar.web.upgrade import UpgradeRefused, accept, is_upgrade
+from sidecar.web.websocket import HEARTBEAT, WebSocketTransport
+
+
+class WebSockets:
+    """Those that are open. `heartbeat`: see `WebSocketTransport`."""
+
+    def __init__(self, heartbeat: float = HEARTBEAT) -> None:
+        self._heartbeat = heartbeat
+        self._connections: set[WebSocketTransport] = set()
+
+    def handshake(self, request: web.Request) -> dict[str, str]:
+        """The headers of the answer 101. Raises UpgradeRefused where the request asks for no WebSocket."""
+        if not is_upgrade(request.headers):
+            raise UpgradeRefused(426, "a WebSocket is spoken here: ask for an upgrade")
+        return accept(request.headers)
+
+    async def serve(
+        self, request: web.Request, headers: dict[str, str], protocol: asyncio.Protocol
+    ) -> web.StreamResponse:
+        """Answers with the `headers` of the handshake, and serves until the connection is gone."""
+        response = web.StreamResponse(status=101, headers=headers)
+        response.force_close()
+        writer = await response.prepare(request)
+        lower = request.transport
+        if writer is None or lower is None:
+            return response
+        subprotocol = headers.get("Sec-WebSocket-Protocol", "")
+        connection = WebSocketTransport(lower, protocol, subprotocol=subprotocol, heartbeat=self._heartbeat)
+        self._connections.add(connection)
+        try:
+            connection.open()
+            request.protocol.keep_alive(False)
+            # it asks no more of its parser than feed_data and feed_eof
+            request.protocol.set_parser(cast("Any", connection))
+            while not connection.gone.is_set():
+                await connection.over_high_water.wait()
+                with suppress(ConnectionError):
+                    await writer.drain()
+                connection.drained()
+        finally:
+            self._connections.discard(connection)
+            if not connection.gone.is_set():
+                connection.abort()
+                connection.feed_eof()
+        return response
+
+    async def close(self) -> None:
+        """Says goodbye to all and waits until they are gone, a few seconds at most."""
+        connections = list(self._connections)
+        for connection in connections:
+            connection.close_with(CloseCode.GOING_AWAY, "the server stops")
+        await asyncio.gather(*(connection.gone.wait() for connection in connections))
+
+
+WEBSOCKETS: Final = web.AppKey("websockets", WebSockets)
+"""Where the handlers of an API find them."""

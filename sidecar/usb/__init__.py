@@ -1,0 +1,1 @@
+"""USB devices that are redirected to the machine, and who brings them."""
