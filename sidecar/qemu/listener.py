@@ -35,6 +35,10 @@ DMABUF2: Final = f"{LISTENER}.Unix.ScanoutDMABUF2"
 MAX_DAMAGE: Final = 64
 """Rectangles that are remembered one by one until they are read."""
 
+LATEST: Final = 30.0
+"""Seconds by which a size may come later than the picture of the next one, and what it cuts off is kept: as
+much memory as the picture has."""
+
 MAX_PIXELS: Final = 1 << 26
 """Largest screen that is shown: twice 8K, and as much as virtio-gpu has memory for unless told otherwise."""
 
@@ -66,6 +70,8 @@ class Listener:
         self._damage: list[Rectangle] = []
         self._announced: tuple[int, int] | None = None
         self._beyond: Pixels | None = None
+        """A picture larger than the screen, of which a size has cut something off; the loop lets go of it."""
+        self._expiry: asyncio.TimerHandle | None = None
         self._complained: set[str] = set()
         self._methods: dict[tuple[str, str], tuple[str, Callable[[Body], None]]] = {
             (LISTENER, "Scanout"): ("uuuuay", self._scanout),
@@ -93,17 +99,18 @@ class Listener:
         """Ends it; may be called again."""
         if self._connection:
             self._connection.close()
-        self._unmap()
+        self._let_go()
 
     def _closed(self) -> None:
-        self._unmap()
+        self._let_go()
         self._on_close()
 
     def announce_size(self, width: int, height: int) -> None:
         """QEMU says that the console has this size now.
 
         Where pixels are copied, that may be the only word of it: a new size need not come with a Scanout. It
-        comes by another way than the pixels, and so may be older than they: what it cuts off is kept.
+        comes by another way than the pixels, and so may be older than they: what it cuts off is kept for a
+        while.
         """
         if not (1 <= width <= MAX_EDGE and 1 <= height <= MAX_EDGE and width * height <= MAX_PIXELS):
             return
@@ -167,7 +174,8 @@ class Listener:
         pixels = to_canonical(data, Layout.of(width, height, stride, code))
         _check_size(width, height)
         self._unmap()
-        self._announced = self._beyond = None
+        self._announced = None
+        self._forget_beyond()
         resized = self._resize(width, height)
         if self._display.surface.write(0, 0, pixels) and not resized:
             self._display.changed(ConsoleChange.DAMAGE)
@@ -196,7 +204,7 @@ class Listener:
 
     def _disable(self, _: Body) -> None:
         self._unmap()
-        self._beyond = None
+        self._forget_beyond()
         self._display.show_notice(DISPLAY_OFF, keep_picture=False)
 
     def _resize(self, width: int, height: int) -> bool:
@@ -214,6 +222,7 @@ class Listener:
             self._uncover(old)
             if self._beyond is None and (old.width > width or old.height > height):
                 self._beyond = old.pixels
+                self._expiry = asyncio.get_running_loop().call_later(LATEST, self._forget_beyond)
             self._display.changed(ConsoleChange.RESIZE)
 
     def _uncover(self, old: Frame) -> None:
@@ -224,8 +233,14 @@ class Listener:
             self._beyond[: old.height, : old.width] = old.pixels[:height, :width]
             surface.write(0, 0, self._beyond)
             if surface.frame.width >= width and surface.frame.height >= height:
-                self._beyond = None
+                self._forget_beyond()
         surface.write(0, 0, old.pixels)
+
+    def _forget_beyond(self) -> None:
+        self._beyond = None
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
 
     # pixels in shared memory
 
@@ -239,7 +254,8 @@ class Listener:
             log.debug("pixels come in shared memory", mapped=scanout.is_mapped)
         self._unmap()
         self._map = scanout
-        self._announced = self._beyond = None
+        self._announced = None
+        self._forget_beyond()
         self._add_damage(scanout.bounds)
 
     def _update_map(self, body: Body) -> None:
@@ -283,6 +299,10 @@ class Listener:
         elif changed:
             self._display.changed(ConsoleChange.DAMAGE)
 
+    def _let_go(self) -> None:
+        self._unmap()
+        self._forget_beyond()
+
     def _unmap(self) -> None:
         if self._map is not None:
             self._map.close()
@@ -292,7 +312,7 @@ class Listener:
 
     def _scanout_dmabuf(self, _: Body) -> None:
         self._unmap()
-        self._beyond = None
+        self._forget_beyond()
         self._display.show_notice(NEEDS_GL_OFF, keep_picture=False)
         raise _NotSupported("pictures on the graphics card")
 

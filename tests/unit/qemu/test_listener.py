@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from listening import Listening
 from qemu_side import X8R8G8B8, message
 
 from sidecar.guest import ConsoleChange
+from sidecar.qemu import listener
 from sidecar.qemu.display import Display
 from sidecar.qemu.errors import CallRefused
 from sidecar.qemu.listener import DISPLAY_OFF, DMABUF2, LISTENER, MAX_PIXELS, UNIX_MAP, Listener
@@ -160,6 +162,29 @@ async def test_what_was_cut_off_is_forgotten_with_the_next_picture(listening: Li
     assert np.array_equal(listening.pixels[:48, :64], picture(64, 48, seed=2))
     assert not listening.pixels[48:].any()
     assert not listening.pixels[:, 64:].any()
+
+
+async def test_memory_of_what_was_cut_off_is_let_go_after_a_while(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "LATEST", 0.0)
+    await listening.qemu.tell(*scanout(picture(100, 70)))
+    await listening.settle()
+    before = weakref.ref(listening.pixels)
+    listening.listener.announce_size(64, 48)
+    assert before() is not None
+    async with asyncio.timeout(30):
+        while before() is not None:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_listener_that_has_ended_keeps_nothing_that_was_cut_off(listening: Listening) -> None:
+    await listening.qemu.tell(*scanout(picture(100, 70)))
+    await listening.settle()
+    before = weakref.ref(listening.pixels)
+    listening.listener.announce_size(64, 48)
+    listening.listener.close()
+    assert before() is None
 
 
 async def test_several_changes_are_told_at_once(listening: Listening) -> None:
