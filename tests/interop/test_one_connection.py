@@ -23,6 +23,8 @@ from support.tone import measure
 from support.viewers import XServer, XWindow
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(300)
+
 PORT = "org.qemu.console.serial.0"
 HERTZ, SECONDS = 440, 2
 CLOSING = "/log-filters:com.freerdp.channels.rdpsnd.client:DEBUG"
