@@ -1,0 +1,289 @@
+"""The daemon as a process before a real QEMU with sound, serial ports and a clipboard, among clients and guests
+that abuse them.
+
+Memory is bounded by what may wait: for a session 64 KiB in its transport, 64 KiB of answers and 200 ms of sound
+(75 KiB in the largest form), on a stream 256 KiB, in a buffer of up to twice that; see `transport.connection`,
+`vnc.audio` and `vnc.streams`.
+"""
+
+import asyncio
+import contextlib
+import re
+import socket
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support import rfb_wire
+from support.bus import Bus
+from support.daemon import Daemon
+from support.full_client import FullClient
+from support.processes import open_descriptors, resident_bytes
+from support.qemu import Qemu, dbus_display
+from support.rfb_client import AsyncRfbClient
+from support.rfb_wire import Encoding
+from support.stream_client import CLOSE, CREDIT, DATA, HISTORY, OPEN, STREAMS, WRITE
+from support.waiting import DEADLINE, eventually
+
+from sidecar.screen.surface import Surface
+from sidecar.terminal.emulator import Emulator
+from sidecar.terminal.size import TerminalSize
+from sidecar.terminal.text_encoding import TextEncoding
+
+MEGABYTE = 1 << 20
+SESSION = 256 << 10
+"""Bytes that wait for one session: in its transport, as answers, and of its sound."""
+STREAM = 512 << 10
+"""Bytes that wait on one stream, in a buffer that has just grown."""
+
+SERIAL, SECOND = "org.qemu.console.serial.0", "serial1"
+FLOOD, QUIET = b"\1", b"\0"
+
+PORTS = (
+    *("-chardev", f"dbus,id=serial0,name={SERIAL}", "-serial", "chardev:serial0"),
+    *("-chardev", f"dbus,id=serial1,name={SERIAL}", "-serial", "chardev:serial1"),
+)
+
+CTRL, ALT = 0xFFE3, 0xFFE9
+
+END = b"\x18\x1b\\\x1bc"
+"""Ends whatever a terminal is in, and clears it."""
+
+
+class Crowd(contextlib.ExitStack):
+    """Clients that are through their handshake, say something, as far as it is taken, and never read."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        super().__init__()
+        self._address = daemon.address
+
+    def join(self, encodings: tuple[int, ...], data: bytes) -> socket.socket:
+        """One more."""
+        client = self.enter_context(socket.socket())
+        # before it connects, or else the system takes megabytes for it
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(DEADLINE)
+        client.connect(self._address)
+        client.sendall(b"RFB 003.008\n\x01\x01" + rfb_wire.set_encodings(encodings))
+        client.setblocking(False)
+        say(client, data)
+        return client
+
+
+def say(client: socket.socket, data: bytes) -> None:
+    """Sends as much as is taken at once."""
+    rest = memoryview(data)
+    with contextlib.suppress(BlockingIOError, ConnectionError):
+        while rest:
+            rest = rest[client.send(rest[: 1 << 16]) :]
+
+
+def stream_message(operation: int, stream: int, body: bytes = b"") -> bytes:
+    return struct.pack(">BBHI", 181, operation, stream, len(body)) + body
+
+
+def opened(stream: int, flags: int, credit: int) -> bytes:
+    return stream_message(OPEN, stream, struct.pack(">BI", flags, credit))
+
+
+def lines_of(daemon: Daemon, port: int) -> list[str]:
+    """What is logged of the client on that port of its own, but for its coming and going."""
+    output = daemon.process.output
+    found = re.search(rf"session initialized (session=\w+) .*address=127\.0\.0\.1:{port} ", output)
+    lines = [line for line in output.splitlines() if found and f"{found[1]} " in line]
+    return [line for line in lines if not re.search("session (initialized|disconnected)", line)]
+
+
+async def faulted(daemon: Daemon, port: int, cause: str) -> None:
+    """The session of the client on that port of its own has ended, for that cause, and one line says so."""
+    (line,) = await eventually(lambda: lines_of(daemon, port), f"it is logged that the client is {cause}")
+    assert " connection ended by a fault of the client session=" in line
+    assert f" cause={cause} " in line
+
+
+class Watch:
+    """How much memory the daemon has had at most, beyond what it had at the beginning."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._before = resident_bytes(daemon.pid)
+        self.most = 0
+
+    async def answers(self) -> None:
+        """The daemon answers on its admin socket; looks at its memory too."""
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.to_thread(self._daemon.status)
+        self.look()
+
+    def look(self) -> None:
+        self.most = max(self.most, resident_bytes(self._daemon.pid) - self._before)
+
+
+def resources(daemon: Daemon) -> tuple[int, int]:
+    """Its descriptors and its threads."""
+    return open_descriptors(daemon.pid), len(list(Path(f"/proc/{daemon.pid}/task").iterdir()))
+
+
+async def nothing_is_left(daemon: Daemon, before: tuple[int, int]) -> None:
+    """No more descriptors and threads are there than before."""
+    await eventually(
+        lambda: all(now <= most for now, most in zip(resources(daemon), before, strict=True)),
+        f"no more than {before} descriptors and threads are left",
+    )
+
+
+@pytest.fixture
+def serial_qemu(start_qemu: Callable[..., Qemu], bus: Bus, short_dir: Path) -> Qemu:
+    """A machine with two serial ports that repeats what is said to it, see `guest/serial.asm`."""
+    image = short_dir / "serial.img"
+    source = Path(__file__).parent / "guest" / "serial.asm"
+    subprocess.run(["nasm", "-f", "bin", "-o", str(image), str(source)], check=True)
+    return start_qemu(dbus_display(bus.address), image=image, extra=PORTS)
+
+
+@pytest.fixture
+def start_daemon(bus: Bus, short_dir: Path) -> Iterator[Callable[..., Daemon]]:
+    """Starts the daemon; it must end well, and without complaint, after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*options: str, **more: Any) -> Daemon:
+            daemon = Daemon(short_dir, "--dbus-address", bus.address, *options, **more)
+            stack.callback(daemon.close)
+            return daemon
+
+        yield start
+
+
+def terminal(output: bytes) -> NDArray[np.uint32]:
+    """What a text console shows after that."""
+    size = TerminalSize()
+    surface = Surface(size.columns * 8, size.rows * 16)
+    emulator = Emulator(surface, size, TextEncoding.UTF_8)
+    emulator.feed(bytearray(output), 1.0, lambda: 0.0)
+    emulator.draw()
+    return surface.frame.pixels
+
+
+HOSTILE = {
+    "hundreds of parameters": b"\x1b[" + b"1;" * 300 + b"m",
+    "a number without end": b"\x1b[" + b"9" * 600 + b"C",
+    "a title without end": b"\x1b]0;" + b"t" * 600 + b"\x18",
+    "device control": b"\x1bP$qm\x1b\\" * 40,
+    "questions": b"\x1b[c\x1b[>c\x1b[5n\x1b[6n\x1b[?15n\x1b]10;?\x07\x05" * 15,
+    "other sizes": b"\x1b[8;9999;9999t\x1b[?3h\x1b[?40h\x1b[4;65535;65535t" * 12,
+    "repeated a billion times": b"x\x1b[1000000000b" * 30,
+    "screens": b"\x1b[?1049h\x1b[?47h\x1b[?1048h\x1b7\x1b[?1049l" * 15,
+    "scrolled": b"\x1b[1;25r\x1b[9999S\x1b[9999T\x1b[9999L\x1b[9999M\x1b[9999@\x1b[9999P" * 12,
+    "accents": b"a" + b"\xcc\x81" * 200,
+    "what is no text": bytes(range(0x80, 0x100)) * 4,
+}
+"""What a guest says that means harm; longer ones are in tests/unit/terminal, as this guest says 10 KB a second."""
+
+
+async def all_answered(daemon: Daemon, data: bytes) -> None:
+    """Somebody says that, which is messages that open and close streams, and reads until all are answered."""
+    reader, writer = await asyncio.open_connection(*daemon.address)
+    writer.write(b"RFB 003.008\n\x01\x01" + rfb_wire.set_encodings((STREAMS,)) + data)
+    left = data.count(b"\xb5\x02") * len(opened(0, 0, 0))
+    try:
+        async with asyncio.timeout(4 * DEADLINE):
+            while left > 0:
+                came = await reader.read(1 << 16)
+                assert came
+                left -= len(came)
+    finally:
+        writer.close()
+
+
+async def shows_text(client: AsyncRfbClient, text: NDArray[np.uint32]) -> None:
+    await client.until(
+        lambda: client.values.shape == text.shape and client.shows(text), "the console shows what came last"
+    )
+
+
+async def test_escape_floods_and_clients_that_abuse_streams(
+    start_daemon: Callable[..., Daemon], serial_qemu: Qemu
+) -> None:
+    daemon = start_daemon("--max-sessions", "100")
+    await eventually(lambda: len(daemon.status()["vm"]["consoles"]) == 3, "the daemon is attached")
+    async with contextlib.AsyncExitStack() as clients:
+        good = await clients.enter_async_context(await FullClient.connect(daemon.address))
+        stream = await good.open(SERIAL)
+        await good.follow(lambda: stream.flags & WRITE, "the client may write")
+
+        watch = Watch(daemon)
+
+        async def pours(data: bytes, mark: bytes) -> None:
+            """Has the guest say that, and somebody hear it."""
+            await good.write(stream, data + mark)
+            await good.follow(lambda: mark in stream.data, "the guest says it all")
+            watch.look()
+
+        # nobody looks at the console
+        await pours(b"".join(HOSTILE.values()), END + b"unseen\r\n")
+        # somebody does
+        viewer = await clients.enter_async_context(
+            await AsyncRfbClient.connect(
+                daemon.address, encodings=(Encoding.TIGHT, Encoding.EXTENDED_DESKTOP_SIZE)
+            )
+        )
+        keys = (CTRL, ALT, ord("2"))
+        strokes = [(key, True) for key in keys] + [(key, False) for key in reversed(keys)]
+        await viewer.send(b"".join(rfb_wire.key_event(*stroke) for stroke in strokes))
+        await shows_text(viewer, terminal(b"unseen\r\n"))
+        for number, data in enumerate(HOSTILE.values()):
+            said = END + b"seen %d\r\n" % number
+            await pours(data, said)
+            await shows_text(viewer, terminal(said))
+
+        before = resources(daemon)
+
+        # output without end, and all kinds of clients at it
+        await good.write(stream, FLOOD)
+        crowd = clients.enter_context(Crowd(daemon))
+        opens, closes = opened(1, 0, 0), stream_message(CLOSE, 1, b"\0\0\0")
+        curious = (opened(0, HISTORY, 0) + stream_message(CLOSE, 0, b"\0\0\0")) * 3000
+        for _ in range(10):
+            crowd.join((STREAMS,), opened(0, HISTORY, 0))
+            crowd.join((STREAMS,), opened(0, WRITE | HISTORY, 1 << 31) + opened(1, 0, 0xFFFFFFFF))
+        crowd.join((STREAMS,), curious)
+        crowd.join((STREAMS,), (opens + closes) * 65536)
+        misers = [crowd.join((STREAMS,), opened(0, HISTORY, 0)) for _ in range(3)]
+        wrong = (
+            ("oversized", opened(1, WRITE, 0) + stream_message(DATA, 1, bytes(16385))),
+            ("malformed", opened(0x1234, 0, 0)),
+            ("malformed", opens * 2),
+            ("oversized", struct.pack(">BBHI", 181, DATA, 0, 65537)),
+        )
+        faulty = [(cause, crowd.join((STREAMS,), data).getsockname()[1]) for cause, data in wrong]
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(all_answered(daemon, curious))
+            tasks.create_task(all_answered(daemon, (opens + closes) * 65536))
+            for _ in range(4):
+                for client in misers:
+                    say(client, stream_message(CREDIT, 0, b"\0\0\0\1") * 100)
+                heard, updates = len(stream.data) + 10_000, good.updates
+                await good.follow(lambda heard=heard: len(stream.data) > heard, "the flood goes on")
+                await good.follow(lambda updates=updates: good.updates > updates, "and the picture")
+                await watch.answers()
+        for cause, port in faulty:
+            await faulted(daemon, port, cause)
+
+        # the machine ends in the midst of it, and comes back
+        await asyncio.to_thread(serial_qemu.kill)
+        await good.follow(lambda: not stream.flags & WRITE, "nobody may write")
+        await watch.answers()
+        await asyncio.to_thread(serial_qemu.start)
+        await good.follow(lambda: stream.flags & WRITE, "the machine is back")
+        await pours(b"", END + b"again\r\n")
+        await shows_text(viewer, terminal(END + b"again\r\n"))
+        # of some 40 streams and 30 sessions, and what the first text console loads
+        assert watch.most < 40 * STREAM + 30 * SESSION + 20 * MEGABYTE
+        crowd.close()
+        await eventually(lambda: len(daemon.sessions()) == 2, "only those two are left")
+        await nothing_is_left(daemon, before)
