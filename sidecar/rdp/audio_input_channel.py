@@ -84,6 +84,8 @@ class MicrophoneChannel:
             match event:
                 case Ready(None):
                     log.info("client has no sound for this server", session=self._line.session.id)
+                    # which it had perhaps before its channel was opened anew
+                    self._stand_up()
                 case Ready() if self._seat is None:
                     self._sit_down()
                 case Ready():

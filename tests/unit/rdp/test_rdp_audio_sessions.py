@@ -218,6 +218,23 @@ class TestMicrophone:
             await client.until(lambda: microphones.holder is None, "it has lost it")
             await client.until_shown(here.console.surface.frame.pixels)
 
+    async def test_a_client_that_has_no_sound_for_us_any_more_loses_it(self) -> None:
+        microphone, table = SyntheticMicrophone(), ChannelTable[Desktop]()
+        microphones = Microphones()
+        microphone_channels(microphone, table, microphones, linger=0.0)
+        microphone.want(True)
+        async with house(channels=table) as here:
+            client = await here.viewer(kind=Listener)
+            await client.until(lambda: microphone.heard, "it speaks")
+            client.formats = Deaf.formats
+            microphone.want(False)
+            await client.until(lambda: microphones.holder is None, "it has lost it")
+            microphone.want(True)
+            able = await here.viewer(kind=Listener)
+            able.word = b"me now.."
+            await able.until(lambda: microphone.heard[-1] == (STEREO.form, able.word), "another one speaks")
+            assert client.recorded == 1
+
     async def test_sound_that_nobody_asked_for_ends_the_session(self) -> None:
         microphone, table = SyntheticMicrophone(), ChannelTable[Desktop]()
         microphone_channels(microphone, table, Microphones(), linger=0.0)
