@@ -14,26 +14,30 @@ class WatchRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("generation", "service", "sessions", "vm", "health")
+    __slots__ = ("generation", "service", "sessions", "vm", "health", "usb")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     VM_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
+    USB_FIELD_NUMBER: _ClassVar[int]
     generation: int
     service: Service
     sessions: _containers.RepeatedCompositeFieldContainer[Session]
     vm: VirtualMachine
     health: Health
-    def __init__(self, generation: _Optional[int] = ..., service: _Optional[_Union[Service, _Mapping]] = ..., sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ..., vm: _Optional[_Union[VirtualMachine, _Mapping]] = ..., health: _Optional[_Union[Health, _Mapping]] = ...) -> None: ...
+    usb: _containers.RepeatedCompositeFieldContainer[UsbDevice]
+    def __init__(self, generation: _Optional[int] = ..., service: _Optional[_Union[Service, _Mapping]] = ..., sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ..., vm: _Optional[_Union[VirtualMachine, _Mapping]] = ..., health: _Optional[_Union[Health, _Mapping]] = ..., usb: _Optional[_Iterable[_Union[UsbDevice, _Mapping]]] = ...) -> None: ...
 
 class Service(_message.Message):
-    __slots__ = ("vnc", "rdp")
+    __slots__ = ("vnc", "rdp", "usb")
     VNC_FIELD_NUMBER: _ClassVar[int]
     RDP_FIELD_NUMBER: _ClassVar[int]
+    USB_FIELD_NUMBER: _ClassVar[int]
     vnc: ProtocolService
     rdp: ProtocolService
-    def __init__(self, vnc: _Optional[_Union[ProtocolService, _Mapping]] = ..., rdp: _Optional[_Union[ProtocolService, _Mapping]] = ...) -> None: ...
+    usb: UsbService
+    def __init__(self, vnc: _Optional[_Union[ProtocolService, _Mapping]] = ..., rdp: _Optional[_Union[ProtocolService, _Mapping]] = ..., usb: _Optional[_Union[UsbService, _Mapping]] = ...) -> None: ...
 
 class ProtocolService(_message.Message):
     __slots__ = ("sessions",)
@@ -41,8 +45,14 @@ class ProtocolService(_message.Message):
     sessions: int
     def __init__(self, sessions: _Optional[int] = ...) -> None: ...
 
+class UsbService(_message.Message):
+    __slots__ = ("devices",)
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    devices: int
+    def __init__(self, devices: _Optional[int] = ...) -> None: ...
+
 class Session(_message.Message):
-    __slots__ = ("id", "protocol", "transport", "tls", "state", "address", "user", "auth", "view_only", "console", "connected", "initialized", "bytes_sent", "bytes_received", "frames", "encoding", "round_trip_ms")
+    __slots__ = ("id", "protocol", "transport", "tls", "state", "address", "user", "auth", "view_only", "console", "connected", "initialized", "bytes_sent", "bytes_received", "frames", "encoding", "round_trip_ms", "audio", "audio_drop_outs", "microphone")
     ID_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     TRANSPORT_FIELD_NUMBER: _ClassVar[int]
@@ -60,6 +70,9 @@ class Session(_message.Message):
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     ENCODING_FIELD_NUMBER: _ClassVar[int]
     ROUND_TRIP_MS_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_FIELD_NUMBER: _ClassVar[int]
+    AUDIO_DROP_OUTS_FIELD_NUMBER: _ClassVar[int]
+    MICROPHONE_FIELD_NUMBER: _ClassVar[int]
     id: str
     protocol: str
     transport: str
@@ -77,7 +90,26 @@ class Session(_message.Message):
     frames: int
     encoding: str
     round_trip_ms: float
-    def __init__(self, id: _Optional[str] = ..., protocol: _Optional[str] = ..., transport: _Optional[str] = ..., tls: bool = ..., state: _Optional[str] = ..., address: _Optional[str] = ..., user: _Optional[str] = ..., auth: _Optional[str] = ..., view_only: bool = ..., console: _Optional[int] = ..., connected: _Optional[str] = ..., initialized: _Optional[str] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., frames: _Optional[int] = ..., encoding: _Optional[str] = ..., round_trip_ms: _Optional[float] = ...) -> None: ...
+    audio: str
+    audio_drop_outs: int
+    microphone: bool
+    def __init__(self, id: _Optional[str] = ..., protocol: _Optional[str] = ..., transport: _Optional[str] = ..., tls: bool = ..., state: _Optional[str] = ..., address: _Optional[str] = ..., user: _Optional[str] = ..., auth: _Optional[str] = ..., view_only: bool = ..., console: _Optional[int] = ..., connected: _Optional[str] = ..., initialized: _Optional[str] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., frames: _Optional[int] = ..., encoding: _Optional[str] = ..., round_trip_ms: _Optional[float] = ..., audio: _Optional[str] = ..., audio_drop_outs: _Optional[int] = ..., microphone: bool = ...) -> None: ...
+
+class UsbDevice(_message.Message):
+    __slots__ = ("slot", "vendor", "product", "kind", "speed", "address")
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    VENDOR_FIELD_NUMBER: _ClassVar[int]
+    PRODUCT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    slot: str
+    vendor: str
+    product: str
+    kind: str
+    speed: str
+    address: str
+    def __init__(self, slot: _Optional[str] = ..., vendor: _Optional[str] = ..., product: _Optional[str] = ..., kind: _Optional[str] = ..., speed: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...
 
 class VirtualMachine(_message.Message):
     __slots__ = ("name", "uuid", "state", "consoles")

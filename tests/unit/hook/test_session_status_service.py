@@ -21,7 +21,7 @@ AN_HOUR = 3600.0
 
 DOCUMENT = {
     "generation": 12,
-    "service": {"vnc": {"sessions": 1}, "rdp": {"sessions": 0}},
+    "service": {"vnc": {"sessions": 1}, "rdp": {"sessions": 0}, "usb": {"devices": 1}},
     "sessions": [
         {
             "id": "v7",
@@ -40,6 +40,9 @@ DOCUMENT = {
             "bytes_received": 99,
             "frames": 3,
             "encoding": "ZRLE",
+            "audio": "s16 48000x2",
+            "audio_drop_outs": 2,
+            "microphone": True,
             "round_trip_ms": 12.5,
         },
         {
@@ -59,6 +62,9 @@ DOCUMENT = {
             "bytes_received": 12,
             "frames": 0,
             "encoding": "",
+            "audio": "",
+            "audio_drop_outs": 0,
+            "microphone": False,
             "round_trip_ms": None,
         },
     ],
@@ -72,6 +78,16 @@ DOCUMENT = {
         "state": "degraded",
         "problems": [{"code": "BusEnded", "severity": "degraded", "message": "start the machine again"}],
     },
+    "usb": [
+        {
+            "slot": "org.qemu.usbredir",
+            "vendor": "0951",
+            "product": "1666",
+            "kind": "mass storage",
+            "speed": "high",
+            "address": "192.0.2.7:50010",
+        }
+    ],
 }
 
 Stream: TypeAlias = "grpc.aio.UnaryStreamCall[WatchRequest, Status]"
@@ -121,12 +137,21 @@ def test_the_message_says_everything_that_the_document_says() -> None:
     )
     for session in told["sessions"]:
         # proto3's JSON writes 64-bit numbers as text, and has no null
-        for counter in ("bytes_sent", "bytes_received", "frames"):
+        for counter in ("bytes_sent", "bytes_received", "frames", "audio_drop_outs"):
             session[counter] = int(session[counter])
         session["initialized"] = session["initialized"] or None
         session["round_trip_ms"] = session["round_trip_ms"] or None
     told["generation"] = int(told["generation"])
     assert told == DOCUMENT
+
+
+def test_where_no_devices_can_be_redirected_none_are_counted() -> None:
+    service = {"vnc": {"sessions": 1}, "rdp": {"sessions": 0}}
+    message = status_message(
+        {key: value for key, value in DOCUMENT.items() if key != "usb"} | {"service": service}
+    )
+    assert not message.service.HasField("usb")
+    assert not message.usb
 
 
 def test_what_the_message_has_no_field_for_is_left_out() -> None:

@@ -12,6 +12,7 @@ from sidecar.observers import Observers
 from sidecar.session.feed import StatusFeed
 from sidecar.session.registry import Registry
 from sidecar.session.state import EndReason
+from sidecar.session.status import UsbDeviceStatus
 
 
 class LoopTime:
@@ -115,6 +116,42 @@ def test_the_document_has_the_agreed_shape() -> None:
         },
         "health": {"state": "ok", "problems": []},
     }
+
+
+class Devices:
+    """One USB stick."""
+
+    def __init__(self) -> None:
+        self.changes: Observers[[]] = Observers()
+        self.there: list[UsbDeviceStatus] = []
+
+    def devices(self) -> list[UsbDeviceStatus]:
+        return self.there
+
+
+STICK = UsbDeviceStatus(
+    slot="org.qemu.usbredir",
+    vendor="0951",
+    product="1666",
+    kind="mass storage",
+    speed="high",
+    address="192.0.2.7:50010",
+)
+
+
+def test_devices_are_counted_and_told_where_there_can_be_some() -> None:
+    devices = Devices()
+    feed = StatusFeed(Registry(), machine(), usb=devices)
+    before = feed.status()
+    assert (before["service"].get("usb"), before.get("usb")) == ({"devices": 0}, [])
+    devices.there = [STICK]
+    devices.changes.notify()
+    after = feed.status()
+    assert after["generation"] == before["generation"] + 1
+    assert (after["service"].get("usb"), after.get("usb")) == ({"devices": 1}, [STICK])
+    feed.close()
+    devices.changes.notify()
+    assert feed.status()["generation"] == after["generation"]
 
 
 async def test_a_watcher_gets_the_state_at_once() -> None:
