@@ -138,7 +138,8 @@ class _Direction:
                 self._left -= passed
                 at += passed
                 continue
-            wanted = self._left if self._kind is not None else self._header_length() - len(self._part)
+            whole_length = self._left if self._kind is not None else self._header_length()
+            wanted = whole_length - len(self._part)
             part = data[at : at + wanted]
             at += len(part)
             self._part += part

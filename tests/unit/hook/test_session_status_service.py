@@ -40,7 +40,7 @@ DOCUMENT = {
             "bytes_received": 99,
             "frames": 3,
             "encoding": "ZRLE",
-            "audio": "s16 48000x2",
+            "audio": "s16/48000/2",
             "audio_drop_outs": 2,
             "microphone": True,
             "round_trip_ms": 12.5,
