@@ -26,7 +26,7 @@ from sidecar.input.seat import Seats
 from sidecar.log import get_logger
 from sidecar.problems import Problems
 from sidecar.qemu.attach import Attach, BusAttach, FdAttach, QmpAttach
-from sidecar.qemu.guest import QemuGuest
+from sidecar.qemu.guest import QemuGuest, Use
 from sidecar.session.feed import StatusFeed
 from sidecar.session.registry import Policy, Registry, SharePolicy
 from sidecar.transport.server import Server
@@ -133,16 +133,19 @@ async def frontends(
 
 @asynccontextmanager
 async def attached(
-    attach: Attach, *, touch_screen: bool | None = None
+    attach: Attach, options: DaemonOptions
 ) -> AsyncIterator[tuple[QemuGuest, "asyncio.Task[None]"]]:
-    """A guest that is attached again whenever it comes back, and the task that does it.
-
-    `touch_screen`: whether it has one; None: found out where QEMU can be asked.
+    """A guest that is attached again whenever it comes back, as `options` say, and the task that does it.
 
     The task ends by itself only when the machine cannot come back. What makes it fail ends the block too,
     as one of an ExceptionGroup.
     """
-    guest = QemuGuest(attach, touch_screen=touch_screen)
+    use = Use(
+        sound=options.sound,
+        clipboard=options.clipboard != "off",
+        copied_texts=options.clipboard != "to-guest",
+    )
+    guest = QemuGuest(attach, options.touch_screen, use)
     async with asyncio.TaskGroup() as tasks:
         work = tasks.create_task(guest.run())
         try:
@@ -156,7 +159,7 @@ async def serve(options: ServeOptions) -> None:
     # a signal that comes while all this starts leaves nothing behind either
     with ending_signals() as ended:
         async with (
-            attached(_attach(options), touch_screen=options.touch_screen) as (guest, work),
+            attached(_attach(options), options) as (guest, work),
             frontends(options, guest),
         ):
             work.add_done_callback(lambda _: ended.set())

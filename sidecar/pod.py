@@ -97,7 +97,7 @@ async def hook(options: HookOptions) -> None:
         # first in, last out: a signal that comes while all this starts or ends leaves nothing behind either
         _signals_heard(termination.sigterm, termination.interrupted),
         PrivateBus(place.socket.parent, _qemu_uid(), name=place.socket.name) as bus,
-        attached(BusAttach(bus.address), touch_screen=options.touch_screen) as (guest, _),
+        attached(BusAttach(bus.address), options) as (guest, _),
         watched(bus, guest, problems),
         frontends(options, guest, problems) as daemon,
         _advice(options, guest, problems) as advisor,

@@ -43,7 +43,7 @@ async def run(options: DemoOptions) -> None:
         async with (
             PrivateBus(directory / "bus") as bus,
             running_machine(machine, equipped, bus.address, options.memory, directory) as qemu,
-            attached(BusAttach(bus.address), touch_screen=options.touch_screen) as (guest, _),
+            attached(BusAttach(bus.address), options) as (guest, _),
             frontends(options, guest) as daemon,
         ):
             print(how_to_connect(machine, equipped, daemon.addresses, options), flush=True)

@@ -50,9 +50,13 @@ _SERIALS: Final = 1 << 32
 
 
 class QemuClipboard:
-    """See `sidecar.guest.Clipboard`. What is offered is offered again to a machine that comes later."""
+    """See `sidecar.guest.Clipboard`. What is offered is offered again to a machine that comes later.
 
-    def __init__(self) -> None:
+    `fetches`: whether what is copied in the machine is taken out of it at all.
+    """
+
+    def __init__(self, *, fetches: bool = True) -> None:
+        self._fetches = fetches
         self._changes: Observers[[]] = Observers()
         self._is_there = False
         self._text: str | None = None
@@ -281,7 +285,7 @@ class QemuClipboard:
         self._is_fresh = self._has_grabbed = False
         self._data = None
         self._to_tell.clear()
-        if has_text and len(self._changes):
+        if has_text and self._fetches and len(self._changes):
             self._to_fetch.set()
         else:
             self._to_fetch.clear()

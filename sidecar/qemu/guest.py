@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -35,17 +36,28 @@ STEADY: Final = 10.0
 """Seconds after which an attached machine counts as there to stay, and the next try comes at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What is wanted of a machine beside its screen; the rest costs nothing and is left to other programs."""
+
+    sound: bool = True
+    clipboard: bool = True
+    copied_texts: bool = True
+    """Whether what is copied in the machine is fetched, where its clipboard is wanted."""
+
+
 class QemuGuest:
     """See `sidecar.guest.Guest`. `run` does the work; before it runs, console 0 shows that it waits.
 
     Made on the main loop and belongs to it.
     """
 
-    def __init__(self, attach: Attach, touch_screen: bool | None = None) -> None:
+    def __init__(self, attach: Attach, touch_screen: bool | None = None, use: Use | None = None) -> None:
         """`touch_screen`: whether the machine has one (virtio-multitouch); None: as its monitor says, and no
-        where it was not attached by that."""
+        where it was not attached by that. `use`: all of it, if None."""
         self._attach = attach
         self._touch_screen = touch_screen
+        self._use = use or Use()
         self._state = GuestState.WAITING
         self._name = "virtual machine"
         self._uuid = ""
@@ -54,7 +66,7 @@ class QemuGuest:
         self._power = QemuPower(lambda: self._link.qmp if self._link else None)
         self._audio = QemuAudio()
         self._microphone = QemuMicrophone()
-        self._clipboard = QemuClipboard()
+        self._clipboard = QemuClipboard(fetches=self._use.copied_texts)
         self._ports = QemuPorts()
         self._lifecycle: Observers[[GuestState]] = Observers()
         self._console(0).display.show_notice(WAITING)
@@ -173,10 +185,12 @@ class QemuGuest:
             tries.append(first_try)
         for first_try in tries:
             await first_try.wait()
-        # before anybody hears of the machine: while QEMU registers us it stands still until this loop answers
-        clipboard_try = asyncio.Event()
-        tasks.create_task(self._clipboard.serve(link, clipboard_try))
-        await clipboard_try.wait()
+        if self._use.clipboard:
+            # before anybody hears of the machine: while QEMU registers us it stands still until this loop
+            # answers
+            clipboard_try = asyncio.Event()
+            tasks.create_task(self._clipboard.serve(link, clipboard_try))
+            await clipboard_try.wait()
         for number in self._consoles.keys() - set(numbers):
             thread.post(self._consoles[number].display.show_notice, NO_DISPLAY)
         self._link = link
@@ -185,7 +199,8 @@ class QemuGuest:
         log.info("attached to a virtual machine", vm=self._name, uuid=self._uuid, consoles=len(tries))
         self._change(GuestState.ATTACHED)
         # after the picture, and none of them can end it
-        tasks.create_task(self._audio.serve(link, thread))
+        if self._use.sound:
+            tasks.create_task(self._audio.serve(link, thread))
         tasks.create_task(self._microphone.serve(link, thread))
         tasks.create_task(self._ports.serve(link))
 

@@ -17,6 +17,7 @@ from support.rfb_client import RfbClient
 from support.rfb_wire import Encoding, key_event
 from support.waiting import DEADLINE, eventually, wait_until
 
+from sidecar.config.options import DaemonOptions
 from sidecar.daemon import attached
 from sidecar.demo.equipment import equipment
 from sidecar.demo.installer import PASSWORD, USER, write_initrd
@@ -116,7 +117,7 @@ async def test_its_guest_is_heard(short_dir: Path) -> None:
     async with (
         PrivateBus(short_dir / "bus") as bus,
         running_machine(choose_machine("box"), equipped, bus.address, 64, short_dir),
-        attached(BusAttach(bus.address), touch_screen=False) as (guest, _),
+        attached(BusAttach(bus.address), DaemonOptions(run_dir=short_dir, touch_screen=False)) as (guest, _),
     ):
         guest.audio.listen(AudioForm(SampleFormat.S16, 1, 48_000), ear)
 

@@ -13,16 +13,16 @@ from support.waiting import eventually
 
 from sidecar.guest import GuestState
 from sidecar.qemu.attach import Attach
-from sidecar.qemu.guest import QemuGuest
+from sidecar.qemu.guest import QemuGuest, Use
 
 # libuv keeps two pipes for the whole process from its first loop on
 uvloop.new_event_loop().close()
 
 
 @asynccontextmanager
-async def running(attach: Attach) -> AsyncIterator[QemuGuest]:
+async def running(attach: Attach, use: Use | None = None) -> AsyncIterator[QemuGuest]:
     """A guest that runs."""
-    guest = QemuGuest(attach)
+    guest = QemuGuest(attach, use=use)
     task = asyncio.create_task(guest.run())
     try:
         yield guest
@@ -33,9 +33,9 @@ async def running(attach: Attach) -> AsyncIterator[QemuGuest]:
 
 
 @asynccontextmanager
-async def attached(attach: Attach) -> AsyncIterator[QemuGuest]:
+async def attached(attach: Attach, use: Use | None = None) -> AsyncIterator[QemuGuest]:
     """A guest that runs and is attached."""
-    async with running(attach) as guest:
+    async with running(attach, use) as guest:
         await becomes(guest, GuestState.ATTACHED)
         yield guest
 

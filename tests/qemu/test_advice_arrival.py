@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 from support.bus import Bus
 from support.qemu import Qemu, dbus_display
@@ -9,6 +10,7 @@ from support.waiting import eventually
 
 from sidecar.advice.advisor import Advisor
 from sidecar.advice.container import read_limits, read_memory_use
+from sidecar.config.options import DaemonOptions
 from sidecar.daemon import attached
 from sidecar.domain.vmi import Vmi
 from sidecar.guest import GuestState
@@ -18,13 +20,15 @@ from sidecar.qemu.attach import BusAttach
 StartQemu = Callable[..., Qemu]
 
 
-async def test_a_qemu_that_is_late_is_missed_until_it_comes(bus: Bus, start_qemu: StartQemu) -> None:
+async def test_a_qemu_that_is_late_is_missed_until_it_comes(
+    bus: Bus, start_qemu: StartQemu, tmp_path: Path
+) -> None:
     now, problems = 0.0, Problems()
 
     def codes() -> set[str]:
         return {problem.code for problem in problems}
 
-    async with attached(BusAttach(bus.address)) as (guest, _):
+    async with attached(BusAttach(bus.address), DaemonOptions(run_dir=tmp_path)) as (guest, _):
         advisor = Advisor(problems, guest, [], rdp=False, h264=False, clock=lambda: now)
         async with advisor.at_work(interval=0.05):
             advisor.defined(Vmi())

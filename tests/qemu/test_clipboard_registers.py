@@ -17,7 +17,7 @@ from sidecar.qemu.attach import BusAttach, QmpAttach
 from sidecar.qemu.clipboard import CLIPBOARD, PATH
 from sidecar.qemu.connection import Connection, connect_to_bus
 from sidecar.qemu.errors import CallRefused
-from sidecar.qemu.guest import QemuGuest
+from sidecar.qemu.guest import QemuGuest, Use
 
 REFUSED = "the machine's clipboard cannot be shared, trying again"
 
@@ -81,6 +81,12 @@ async def test_it_is_waited_for_while_another_program_has_it(
             other.close()
             await shares(guest)
     assert caplog.messages.count(REFUSED) == 1
+
+
+@pytest.mark.usefixtures("dbus_qemu")
+async def test_it_is_left_to_another_program_where_nobody_here_wants_it(bus: Bus) -> None:
+    async with attached(BusAttach(bus.address), Use(clipboard=False)), other_program(bus) as other:
+        assert await may_register(other)
 
 
 async def test_a_peer_shares_it_after_the_one_before(

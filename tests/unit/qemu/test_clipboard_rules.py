@@ -185,6 +185,19 @@ async def test_nothing_is_fetched_that_nobody_observes(scene: Scene) -> None:
     assert [call[0] for call in scene.qemu.calls].count("Request") == 1
 
 
+async def test_nothing_is_fetched_where_no_text_may_come_out_of_the_machine() -> None:
+    clipboard, heard = QemuClipboard(fetches=False), []
+    clipboard.changes.subscribe(lambda: heard.append((clipboard.is_there, clipboard.text)))
+    async with a_link() as (qemu, link), serving(clipboard, link):
+        await eventually(lambda: clipboard.is_there, "it is shared")
+        await qemu.grab(0)
+        clipboard.offer("for the machine")
+        await eventually(qemu.grabs, "it is offered")
+        assert await qemu.asked() == b"for the machine"
+        assert "Request" not in [call[0] for call in qemu.calls]
+    assert heard == [(True, None), (False, None)]
+
+
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
