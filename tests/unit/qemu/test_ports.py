@@ -251,3 +251,43 @@ async def test_what_was_not_taken_is_lost_with_the_machine() -> None:
 
 async def test_nothing_is_written_while_nothing_is_there() -> None:
     assert serial().write(b"x") == 0
+
+
+async def test_a_port_that_is_held_leaves_what_comes_with_the_machine() -> None:
+    async with opened() as (port, _link, qemu):
+        heard = heard_of(port)
+        port.hold(True)
+        port.hold(True)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                # what nobody reads fills the socket, and then QEMU waits
+                sent += qemu.send(bytes(4096))
+        assert not heard
+        port.hold(False)
+        await eventually(lambda: len(heard) == sent, "all of it is heard")
+
+
+async def test_a_flood_that_is_held_stays_so_and_the_next_socket_is_not_held() -> None:
+    async with opened() as (port, link, qemu):
+        heard = heard_of(port)
+        qemu.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        sent = qemu.send(bytes(MAX_READ))
+        # as soon as anything was heard the port pauses by itself
+        unsubscribe = port.output.subscribe(lambda _: port.hold(True))
+        await eventually(lambda: heard, "some is heard")
+        before = len(heard)
+        unsubscribe()
+        sent += qemu.send(b"more")
+        # once around: a port that was not held would have been read in its pause's end
+        await asyncio.sleep(0.05)
+        assert len(heard) == before
+        port.hold(False)
+        await eventually(lambda: len(heard) == sent, "the rest is heard")
+        port.hold(True)
+        qemu.close()
+        # nothing is read from a socket that is held, not even its end
+        port.hold(False)
+        await eventually(lambda: len(link.sockets) == 2 and port.is_open, "it is opened again")
+        link.sockets[1].send(b"again")
+        await eventually(lambda: heard.endswith(b"again"), "and read")
