@@ -19,6 +19,7 @@ from sidecar.qemu.link import PROPERTIES, ROOT, Link
 from sidecar.qemu.listener_connection import ListenerConnection
 from sidecar.qemu.listener_thread import ListenerThread
 from sidecar.qemu.message_stream import Call
+from sidecar.qemu.registration import register
 from sidecar.sound.voice_form import VoiceForm
 
 log = get_logger(__name__)
@@ -33,7 +34,6 @@ NEWER: Final = {"Interfaces", "NSamples"}
 
 CRASHES: Final = "the sound of this machine is not heard: attach it by a bus, or give it QEMU 8.1 or newer"
 
-REGISTER_TIMEOUT: Final = 15.0
 MAX_COMPLAINTS: Final = 16
 
 INIT: Final = "tybbuyuub"
@@ -163,7 +163,7 @@ async def keep_registered(
         closed = asyncio.Event()
         listener = make(partial(_set_on, asyncio.get_running_loop(), closed))
         try:
-            await _register(link, thread, member, listener)
+            await register(link, thread, listener, path=AUDIO_PATH, interface=AUDIO, member=member)
             log.debug("QEMU has a listener for its sound", method=member)
             back_off.reset()
             await closed.wait()
@@ -178,32 +178,3 @@ async def keep_registered(
 
 def _set_on(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
     loop.call_soon_threadsafe(event.set)
-
-
-async def _register(link: Link, thread: ListenerThread, member: str, listener: AudioListener) -> None:
-    """Hands QEMU a socket. Raises CallRefused, ConnectionLost.
-
-    QEMU authenticates us on that socket right after its answer and stands still meanwhile, hence both at
-    once.
-    """
-    ours, theirs = socket.socketpair()
-    opening = asyncio.create_task(thread.run(listener.open(ours)))
-    try:
-        with theirs:
-            await link.call(
-                AUDIO_PATH,
-                AUDIO,
-                member,
-                signature="h",
-                body=[0],
-                unix_fds=[theirs.fileno()],
-                timeout=REGISTER_TIMEOUT,
-            )
-        await asyncio.wait([opening])
-        opening.result()
-    finally:
-        opening.cancel()
-        await asyncio.wait([opening])
-        if not opening.cancelled():
-            # seen, where the call's own error says why
-            opening.exception()

@@ -1,7 +1,6 @@
 """One console of QEMU, whatever QEMU process is behind it at the time."""
 
 import asyncio
-import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -20,13 +19,13 @@ from sidecar.qemu.link import CONSOLE, KEYBOARD, MOUSE, Link, Properties, consol
 from sidecar.qemu.listener import Listener
 from sidecar.qemu.listener_thread import ListenerThread
 from sidecar.qemu.pointer import QemuPointer
+from sidecar.qemu.registration import register
 from sidecar.qemu.touch import EVENT_KINDS, MULTI_TOUCH, QemuTouch, has_touch_screen, max_slots
 from sidecar.screen.cursor import Cursor
 from sidecar.screen.surface import MAX_EDGE, Surface
 
 log = get_logger(__name__)
 
-REGISTER_TIMEOUT: Final = 15.0
 RESIZE_TIMEOUT: Final = 5.0
 
 SIZE_SETTLES: Final = 0.05
@@ -184,7 +183,14 @@ class QemuConsole:
             closed = asyncio.Event()
             listener = Listener(self.display, _from_other_thread(closed.set))
             try:
-                await self._register(link, thread, listener)
+                await register(
+                    link,
+                    thread,
+                    listener,
+                    path=console_path(self._index),
+                    interface=CONSOLE,
+                    member="RegisterListener",
+                )
                 log.debug("listening to a console", console=self._index)
                 back_off.reset()
                 self._listener = listener
@@ -198,34 +204,6 @@ class QemuConsole:
                 thread.post(listener.close)
             first_try.set()
             await asyncio.sleep(back_off.next())
-
-    async def _register(self, link: Link, thread: ListenerThread, listener: Listener) -> None:
-        """Hands QEMU a socket. Raises CallRefused, ConnectionLost.
-
-        QEMU authenticates us on that socket right after its answer and stands still meanwhile, hence both at
-        once.
-        """
-        ours, theirs = socket.socketpair()
-        opening = asyncio.create_task(thread.run(listener.open(ours)))
-        try:
-            with theirs:
-                await link.call(
-                    console_path(self._index),
-                    CONSOLE,
-                    "RegisterListener",
-                    signature="h",
-                    body=[0],
-                    unix_fds=[theirs.fileno()],
-                    timeout=REGISTER_TIMEOUT,
-                )
-            await asyncio.wait([opening])
-            opening.result()
-        finally:
-            opening.cancel()
-            await asyncio.wait([opening])
-            if not opening.cancelled():
-                # seen, where the call's own error says why
-                opening.exception()
 
     def _properties_changed(self, sizes: "_Settled", interface: str, changed: Properties) -> None:
         if interface == CONSOLE and self._read_size(changed):
