@@ -2,13 +2,12 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
 from sidecar.guest import PortKind
 from sidecar.log import get_logger
-from sidecar.observers import Observers
+from sidecar.observers import Observers, WatchedObservers
 from sidecar.qemu.back_off import BackOff
 from sidecar.qemu.errors import CallRefused, ConnectionLost
 from sidecar.qemu.link import Link, Properties
@@ -45,12 +44,12 @@ class QemuSerialPort:
     def __init__(self, name: str, label: str, kind: PortKind) -> None:
         self.changes: Observers[[]] = Observers()
         """Called when `is_open` has changed."""
-        self.output: Observers[[bytes]] = _Output(self._listeners_changed)
+        self._wanted = asyncio.Event()
+        self.output: WatchedObservers[[bytes]] = WatchedObservers(self._wanted.set, self._left_alone)
         """Called with what comes out, at most MAX_READ bytes at once."""
         self._name = name
         self._label = label
         self._kind = kind
-        self._wanted = asyncio.Event()
         self._stream: _Stream | None = None
         self._link: Link | None = None
         self._path = ""
@@ -124,13 +123,10 @@ class QemuSerialPort:
                 except TimeoutError:
                     pass
 
-    def _listeners_changed(self) -> None:
-        if len(self.output):
-            self._wanted.set()
-        else:
-            self._wanted.clear()
-            if self._stream:
-                self._stream.end()
+    def _left_alone(self) -> None:
+        self._wanted.clear()
+        if self._stream:
+            self._stream.end()
 
     def _forget_link(self) -> None:
         self._link = None
@@ -169,27 +165,6 @@ class QemuSerialPort:
             log.warning(
                 "a port is open elsewhere, waiting until it is not", port=self._name, cause=error.text
             )
-
-
-class _Output(Observers[[bytes]]):
-    """Has `changed` called when somebody has come or left."""
-
-    __slots__ = ("_changed",)
-
-    def __init__(self, changed: Callable[[], None]) -> None:
-        super().__init__()
-        self._changed = changed
-
-    def subscribe(self, callback: Callable[[bytes], None]) -> Callable[[], None]:
-        """As in the base."""
-        unsubscribe = super().subscribe(callback)
-        self._changed()
-
-        def end() -> None:
-            unsubscribe()
-            self._changed()
-
-        return end
 
 
 class _Stream:

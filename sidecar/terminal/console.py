@@ -9,7 +9,7 @@ import numpy as np
 from sidecar.guest import Button, ConsoleChange, ResizeRefused
 from sidecar.input.layout import Layout
 from sidecar.log import get_logger
-from sidecar.observers import Observers
+from sidecar.observers import Observers, WatchedObservers
 from sidecar.screen.cursor import Cursor
 from sidecar.screen.surface import Surface
 from sidecar.serial.history import after_line
@@ -17,7 +17,6 @@ from sidecar.serial.line import SerialLine, SerialSeat
 from sidecar.terminal.keyboard import TerminalKeyboard
 from sidecar.terminal.size import TerminalSize
 from sidecar.terminal.text_encoding import TextEncoding
-from sidecar.terminal.watched import WatchedObservers
 
 if TYPE_CHECKING:
     from sidecar.terminal.emulator import Emulator
