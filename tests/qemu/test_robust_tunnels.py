@@ -13,6 +13,7 @@ import re
 import socket
 import struct
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,19 @@ from numpy.typing import NDArray
 from support import rfb_wire
 from support.bus import Bus
 from support.daemon import Daemon
-from support.full_client import FullClient
+from support.full_client import EXTENDED_CLIPBOARD, NOTIFY, PROVIDE, REQUEST, TEXT, FullClient
 from support.processes import open_descriptors, resident_bytes
 from support.qemu import Qemu, dbus_display
+from support.rdp_client_pdus import FIRST_CHUNK, send_data
 from support.rdp_rough_client import RoughClient
 from support.rdp_script import Profile
 from support.rdp_server_pdus import ChannelData
 from support.rfb_client import AsyncRfbClient
-from support.rfb_wire import Encoding
+from support.rfb_wire import Encoding, cut_text, extended_cut_text
 from support.stream_client import CLOSE, CREDIT, DATA, HISTORY, OPEN, STREAMS, WRITE
 from support.tone import Tone, measure, tone_qemu
-from support.vdagent import vdagent_device
-from support.waiting import DEADLINE, eventually
+from support.vdagent import VdAgent, vdagent_device
+from support.waiting import DEADLINE, eventually, wait_until
 
 from sidecar.screen.surface import Surface
 from sidecar.terminal.emulator import Emulator
@@ -295,6 +297,8 @@ async def test_escape_floods_and_clients_that_abuse_streams(
         await nothing_is_left(daemon, before)
 
 
+CAPS, PEEK = 1 << 24, 1 << 26
+
 ENABLE, DISABLE = struct.pack(">BBH", 255, 1, 0), struct.pack(">BBH", 255, 1, 1)
 U8, S32 = 0, 5
 IMPOSSIBLE = (
@@ -439,3 +443,89 @@ async def test_clients_that_abuse_sound(start_daemon: Callable[..., Daemon], ton
             peer.abort()
         await eventually(lambda: len(daemon.sessions()) == 1, "only the good one is left")
         await nothing_is_left(daemon, before)
+
+
+def provided(content: bytes) -> bytes:
+    """An extended clipboard message that provides that as text."""
+    return extended_cut_text(PROVIDE | TEXT, zlib.compress(struct.pack(">I", len(content)) + content, 9))
+
+
+def clipboard_pdu(kind: int, flags: int, body: bytes = b"") -> bytes:
+    return struct.pack("<HHI", kind, flags, len(body)) + body
+
+
+async def test_clipboard_bombs(start_daemon: Callable[..., Daemon], tone: Tone, short_dir: Path) -> None:
+    daemon = start_daemon("--max-sessions", "100", "--share-clipboard", rdp=True)
+    async with contextlib.AsyncExitStack() as clients:
+        agent = clients.enter_context(contextlib.closing(VdAgent(short_dir)))
+        await asyncio.to_thread(agent.start)
+        good = await clients.enter_async_context(await FullClient.connect(daemon.address))
+        await eventually(lambda: daemon.status()["vm"]["state"] == "attached", "the daemon is attached")
+        await asyncio.to_thread(agent.copy, "the guest's secret")
+        await asyncio.to_thread(agent.run_until_requested)
+        await good.until(lambda: good.text == "the guest's secret", "what the guest copied is here")
+        before, watch = resources(daemon), Watch(daemon)
+        crowd = clients.enter_context(Crowd(daemon))
+
+        bomb, burst = provided(b"A" * (MEGABYTE - 1)), provided(b"A" * (64 * MEGABYTE))
+        assert len(bomb) < 2048
+        asks = [extended_cut_text(action | TEXT) for action in (NOTIFY, PEEK, REQUEST)]
+        harmless = (
+            bomb * 20,
+            provided(bytes(MEGABYTE - 1)) * 20,
+            burst * 5,
+            cut_text(b"A" * (8 * MEGABYTE)),
+            cut_text(b"A" * MEGABYTE) * 4,
+            *((ask * 1000) for ask in asks),
+            extended_cut_text(CAPS | 0xFFFF, b"\xff" * 64) * 1000,
+        )
+        for data in harmless:
+            crowd.join((EXTENDED_CLIPBOARD,), data)
+        faulty = (
+            extended_cut_text(PROVIDE | TEXT, b"no zlib data"),
+            extended_cut_text(PROVIDE | TEXT, zlib.compress(b"\xff" * 99)),
+            extended_cut_text(NOTIFY | PROVIDE | TEXT),
+            extended_cut_text(CAPS | TEXT),
+            struct.pack(">Bxxxi", 6, -1) + bytes(9),
+        )
+        for data in faulty:
+            port = crowd.join((EXTENDED_CLIPBOARD,), data).getsockname()[1]
+            await faulted(daemon, port, "malformed")
+        await watch.answers()
+
+        # RDP
+        peers = [await joined(clients, daemon, "cliprdr") for _ in range(6)]
+        huge, listed, short, *rude = peers
+        # two gigabytes are announced, of which the first megabytes come: dropped as they come
+        for flags in (FIRST_CHUNK, *[0] * 4000):
+            chunk = struct.pack("<II", 0x7FFFFFFF, flags) + bytes(1600)
+            huge.send(send_data(huge.user, huge.channels["cliprdr"], chunk))
+        listed.send(listed.channel("cliprdr", clipboard_pdu(2, 0, bytes(36) * 2000)))
+        await faulted(daemon, listed.port, "oversized")
+        short.send(short.channel("cliprdr", struct.pack("<HHI", 5, 1, 1 << 31) + bytes(99)))
+        await faulted(daemon, short.port, "truncated")
+        for peer in rude:
+            # what nobody asked for, lists without end, and questions whose answers are not read
+            peer.send(peer.channel("cliprdr", clipboard_pdu(5, 1, b"A\0" * 100_000)) * 5)
+            peer.send(peer.channel("cliprdr", clipboard_pdu(2, 0, struct.pack("<I", 13) + bytes(32))) * 1000)
+            peer.send(peer.channel("cliprdr", clipboard_pdu(4, 0, struct.pack("<I", 13))) * 1000)
+        await watch.answers()
+        # a text that has come in part for each session, four times as long in RDP, and what is loaded for it
+        assert watch.most < len(harmless) * (SESSION + MEGABYTE) + len(peers) * 5 * MEGABYTE + 20 * MEGABYTE
+        crowd.close()
+        for peer in peers:
+            peer.abort()
+        await eventually(lambda: len(daemon.sessions()) == 1, "only the good one is left")
+        await nothing_is_left(daemon, before)
+
+        # text goes both ways as before, and none of it was ever logged
+        def is_pasted() -> None:
+            agent.run_until_offered()
+            wait_until(lambda: agent.paste() == "a client's secret", "the last text is pasted")
+
+        pasting = asyncio.create_task(asyncio.to_thread(is_pasted))
+        await good.copy("a client's secret")
+        await good.until(pasting.done, "somebody pastes what was copied", 4 * DEADLINE)
+        await pasting
+        assert "secret" not in daemon.process.output
+        assert "AAAA" not in daemon.process.output
