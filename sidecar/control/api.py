@@ -98,6 +98,11 @@ class ApiServer:
             shutdown_timeout=CLOSE_TIME,
         )
 
+    @property
+    def connections(self) -> int:
+        """Clients that are there."""
+        return len(self._runner.server.connections) if self._runner.server else 0
+
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         return self
@@ -143,7 +148,7 @@ class ApiServer:
 
     def _accept(self) -> asyncio.Protocol:
         server = self._runner.server
-        if server is None or len(server.connections) >= MOST_CONNECTIONS:
+        if server is None or self.connections >= MOST_CONNECTIONS:
             log.warning("API connection refused, there are too many", limit=MOST_CONNECTIONS)
             return _Full()
         return cast("asyncio.Protocol", server())

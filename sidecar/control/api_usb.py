@@ -12,7 +12,7 @@ from sidecar.control.api_access import Refused
 from sidecar.control.api_websocket import WEBSOCKETS
 from sidecar.session.status import UsbDeviceStatus
 from sidecar.usb.bridge import BridgeEnd, UsbBridge
-from sidecar.usb.slots import NoSuchSlot, SlotClosed, SlotTaken, UsbSlot, UsbSlots
+from sidecar.usb.slots import OPEN_TIME, NoSuchSlot, SlotClosed, SlotTaken, UsbSlot, UsbSlots
 from sidecar.web.frames import CloseCode
 from sidecar.web.upgrade import is_upgrade
 from sidecar.web.websocket import WebSocketTransport
@@ -64,7 +64,7 @@ async def _connected(request: web.Request, slots: UsbSlots, name: str | None) ->
     headers = websockets.handshake(request)
     bridge = UsbBridge(peer_address(request), _close)
     try:
-        await bridge.take(slots, name)
+        await bridge.take(slots, name, within=OPEN_TIME)
         return await websockets.serve(request, headers, bridge)
     except (NoSuchSlot, SlotTaken, SlotClosed) as error:
         raise Refused(_STATUS[type(error)], str(error)) from None

@@ -1,0 +1,223 @@
+"""The management API over real sockets: what it answers, whom it refuses, and how it ends."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from support.certificate import write_certificate
+from support.synthetic_guest import SyntheticGuest
+from support.waiting import eventually
+
+from sidecar.access.certificate import server_context
+from sidecar.access.password import Passwords
+from sidecar.control import api
+from sidecar.control.api import ApiServer, CannotServeApi
+from sidecar.control.api_access import ApiAccess
+from sidecar.control.api_status import status_routes
+from sidecar.errors import NotReady
+from sidecar.session.feed import StatusFeed
+from sidecar.session.registry import Registry
+
+STATUS = "/api/v1/status"
+WITH_PASSWORD = ApiAccess(Passwords(lambda: "secret"))
+RIGHT = {"Authorization": "Bearer secret"}
+
+Serve = Callable[..., Awaitable[ApiServer]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Starts a server that has the status and a few routes of its own."""
+
+    async def not_ready(_request: web.Request) -> web.Response:
+        raise NotReady("not now")
+
+    async def mistaken(_request: web.Request) -> web.Response:
+        raise RuntimeError("a fault of ours")
+
+    async def echo(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    routes = [
+        *status_routes(StatusFeed(Registry(), SyntheticGuest())),
+        web.get("/not-ready", not_ready),
+        web.get("/mistaken", mistaken),
+        web.post("/echo", echo),
+    ]
+    async with AsyncExitStack() as stack:
+
+        async def start(access: ApiAccess | None = None, **options: Any) -> ApiServer:
+            server = ApiServer(routes, access or ApiAccess(), wrong_password_pause=0.0, **options)
+            return await stack.enter_async_context(server)
+
+        yield start
+
+
+@contextlib.asynccontextmanager
+async def client(server: ApiServer, **options: Any) -> AsyncIterator[aiohttp.ClientSession]:
+    port = await server.listen_tcp("127.0.0.1", 0)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", **options) as session:
+        yield session
+
+
+async def test_the_status_is_the_document(serve: Serve) -> None:
+    async with client(await serve()) as session, session.get(STATUS) as answer:
+        document = await answer.json()
+        assert (answer.status, answer.content_type) == (200, "application/json")
+        assert answer.headers["Cache-Control"] == "no-store"
+    assert document["service"] == {"vnc": {"sessions": 0}, "rdp": {"sessions": 0}}
+    assert document["vm"]["name"] == "synthetic"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "error"),
+    [
+        ("GET", "/", 404, "not found"),
+        ("GET", "/api/v1/nothing", 404, "not found"),
+        ("DELETE", STATUS, 405, "method not allowed"),
+        ("GET", "/not-ready", 503, "not now"),
+        ("POST", "/echo", 413, "request entity too large"),
+    ],
+)
+async def test_an_error_is_told_in_json(
+    serve: Serve, method: str, path: str, status: int, error: str
+) -> None:
+    body = bytes(api.LONGEST_BODY + 1) if method == "POST" else None
+    async with client(await serve()) as session, session.request(method, path, data=body) as answer:
+        assert (answer.status, await answer.json()) == (status, {"error": error})
+        assert answer.headers.get("Allow") == ("GET,HEAD" if status == 405 else None)
+
+
+async def test_a_fault_of_ours_tells_nothing(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    async with client(await serve()) as session, session.get("/mistaken") as answer:
+        assert answer.status == 500
+        assert "fault of ours" not in await answer.text()
+    assert "a fault of ours" in caplog.text
+
+
+async def test_a_password_is_asked_for(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    async with client(await serve(WITH_PASSWORD)) as session:
+        async with session.get(STATUS) as answer:
+            assert answer.status == 401
+            assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+        # neither does a stranger learn what there is
+        async with session.get("/api/v1/nothing", headers={"Authorization": "Bearer geheim"}) as answer:
+            assert answer.status == 401
+        async with session.get(STATUS, headers=RIGHT) as answer:
+            assert answer.status == 200
+        # ann:secret
+        async with session.get(STATUS, headers={"Authorization": "Basic YW5uOnNlY3JldA=="}) as answer:
+            assert answer.status == 200
+    assert "geheim" not in caplog.text
+
+
+async def test_a_foreign_page_is_refused(serve: Serve) -> None:
+    foreign = {"Origin": "https://evil.example"}
+    async with client(await serve()) as session, session.get(STATUS, headers=foreign) as answer:
+        assert answer.status == 403
+
+
+async def test_tls_is_spoken_where_there_is_a_certificate(serve: Serve, tmp_path: Path) -> None:
+    write_certificate(tmp_path)
+    server = await serve(ssl=server_context(tmp_path))
+    port = await server.listen_tcp("127.0.0.1", 0)
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    async with (
+        aiohttp.ClientSession(f"https://127.0.0.1:{port}") as session,
+        session.get(STATUS, ssl=trusting) as answer,
+    ):
+        assert answer.status == 200
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        with pytest.raises(aiohttp.ClientError):
+            await session.get(STATUS)
+
+
+async def test_a_unix_socket_is_for_its_owner_and_group_and_goes_at_the_end(
+    serve: Serve, short_dir: Path
+) -> None:
+    path = short_dir / "api"
+    with socket.socket(socket.AF_UNIX) as somebody:
+        somebody.bind(str(path))
+        somebody.listen()
+        with pytest.raises(CannotServeApi, match="somebody listens"):
+            await (await serve()).listen_unix(path)
+    # now it is one that a dead daemon left behind
+    assert path.exists()
+    server = await serve(WITH_PASSWORD)
+    await server.listen_unix(path)
+    assert path.stat().st_mode & 0o777 == api.SOCKET_MODE
+    async with aiohttp.ClientSession("http://vm", connector=aiohttp.UnixConnector(str(path))) as session:
+        async with session.get(STATUS) as answer:
+            assert answer.status == 401
+        async with session.get(STATUS, headers=RIGHT) as answer:
+            assert answer.status == 200
+    await server.__aexit__(None, None, None)
+    assert not path.exists()
+
+
+async def test_an_address_that_is_taken_is_told(serve: Serve) -> None:
+    server = await serve()
+    port = await server.listen_tcp("127.0.0.1", 0)
+    with pytest.raises(CannotServeApi, match=f"cannot listen on 127.0.0.1:{port}: address already in use"):
+        await server.listen_tcp("127.0.0.1", port)
+
+
+async def test_one_connection_too_many_is_turned_away_and_a_place_that_gets_free_is_given(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "MOST_CONNECTIONS", 2)
+    # nobody is sent away for being slow
+    monkeypatch.setattr(api, "HANDSHAKE_TIME", 120.0)
+    server = await serve()
+    port = await server.listen_tcp("127.0.0.1", 0)
+    request = f"GET {STATUS} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+    async def ask() -> tuple[bytes, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        return await reader.readline(), writer
+
+    held = [await ask() for _ in range(2)]
+    assert all(line.startswith(b"HTTP/1.1 200") for line, _ in held)
+    line, refused = await ask()
+    refused.close()
+    assert line.startswith(b"HTTP/1.1 503")
+    for _, writer in held:
+        writer.close()
+    await eventually(lambda: not server.connections, "the others have gone")
+    line, writer = await ask()
+    assert line.startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        pytest.param(b"GET /" + b"a" * 100_000, id="endless line"),
+        pytest.param(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 10_000 + b"\r\n", id="many headers"),
+        pytest.param(bytes(range(256)) * 20, id="noise"),
+    ],
+)
+async def test_what_is_no_proper_request_is_refused_without_a_traceback(
+    serve: Serve, nonsense: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await serve()
+    port = await server.listen_tcp("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(nonsense)
+    # what is unread when the server closes may cost the client its answer
+    with contextlib.suppress(ConnectionResetError):
+        assert not (await reader.read()).startswith(b"HTTP/1.1 2")
+    writer.transport.abort()
+    assert "Traceback" not in caplog.text
+    async with client(server) as session, session.get(STATUS) as answer:
+        assert answer.status == 200
