@@ -74,9 +74,9 @@ class Tunnels:
     def console(self, name: str) -> Console | None:
         """The console of that label, number, or name of a serial port; None while there is none."""
         line = None if self._lines is None else self._lines.by_name.get(name)
-        wanted = {name} if line is None else {line.label}
         for console in self.guest.consoles.values():
-            if wanted & {console.label, str(console.index)}:
+            # what is a port's name is no number
+            if console.label == line.label if line else name in {console.label, str(console.index)}:
                 return console
         return None
 
@@ -86,6 +86,7 @@ class Tunnels:
         from sidecar.rdp.audio_input_channel import microphone_channels
         from sidecar.rdp.channel_table import ChannelTable
         from sidecar.rdp.clipboard_channel import clipboard_channels
+        from sidecar.rdp.clipboard_pdus import NAME
         from sidecar.session.microphone import MicrophonePolicy, Microphones
 
         table: ChannelTable[Desktop] = ChannelTable()
@@ -95,5 +96,5 @@ class Tunnels:
             policy = MicrophonePolicy(self._options.microphone)
             microphone_channels(self._machine.microphone, table, Microphones(policy))
         if self._clipboard is not None:
-            table.add_static("cliprdr", clipboard_channels(self._clipboard))
+            table.add_static(NAME, clipboard_channels(self._clipboard))
         return table

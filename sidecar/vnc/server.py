@@ -26,9 +26,9 @@ class VncServer(Server[Viewer]):
     """Serves VNC, as its base says.
 
     `name`: what viewers call the machine; empty for the guest's own name. `console`: which console newcomers
-    see first; the guest's first one if that is None. `switching`: whether a viewer may choose another one
-    for itself, by Ctrl-Alt-1 and so on. `tunnels`: what sessions carry beside screen and input, and `offered`
-    the extensions that clients are offered for them.
+    see first; the guest's first one as long as that is None. `switching`: whether a viewer may choose another
+    one for itself, by Ctrl-Alt-1 and so on. `tunnels`: what sessions carry beside screen and input, and
+    `offered` the extensions that clients are offered for them.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class VncServer(Server[Viewer]):
         self._tunnels = tuple(tunnels)
         self._unsubscribe: list[Callable[[], None]] = []
         self._title = ""
+        self._shown_to_newcomers = self.console
 
     def _enter(self) -> None:
         self._title = self._compose_title()
@@ -122,9 +123,13 @@ class VncServer(Server[Viewer]):
     def _lifecycle_changed(self, _state: GuestState) -> None:
         self._retitle()
         there = list(self._guest.consoles.values())
+        before, now = self._shown_to_newcomers, self.console
+        self._shown_to_newcomers = now
         for viewer in list(self.viewers):
-            if viewer.desktop is not None and viewer.desktop.console not in there:
-                viewer.desktop.show(self._first)
+            desktop = viewer.desktop
+            # who had to see another console than it came for goes to that one when it is there
+            if desktop is not None and (desktop.console is before or desktop.console not in there):
+                desktop.show(now)
 
     def _compose_title(self) -> str:
         count = self.registry.count()

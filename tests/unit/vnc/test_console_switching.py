@@ -304,6 +304,40 @@ async def test_a_server_may_show_another_console_first(index: int) -> None:
         assert here.session.console == index % 2
 
 
+async def test_who_came_for_a_console_that_was_not_there_yet_sees_it_when_it_is() -> None:
+    def chosen(guest: Guest) -> Console | None:
+        return guest.consoles.get(1)
+
+    async with house((320, 200), (400, 300), console=chosen) as here:
+        first, second = here.consoles
+        del here.guest.consoles[1]
+        here.guest.lifecycle.notify(GuestState.ATTACHED)
+        async with await here.connect() as client:
+            await until_it_sees(client, first)
+            for _ in range(2):
+                here.guest.consoles[1] = second
+                here.guest.lifecycle.notify(GuestState.ATTACHED)
+                await until_it_sees(client, second)
+                del here.guest.consoles[1]
+                here.guest.lifecycle.notify(GuestState.ATTACHED)
+                await until_it_sees(client, first)
+
+
+async def test_who_left_the_console_of_a_server_for_another_is_not_called_back() -> None:
+    def chosen(guest: Guest) -> Console | None:
+        return guest.consoles.get(1)
+
+    async with house((320, 200), (400, 300), console=chosen) as here, await here.connect() as client:
+        first, second = here.consoles
+        await until_it_sees(client, second)
+        await client.send(choose(1))
+        await until_it_sees(client, first)
+        here.guest.lifecycle.notify(GuestState.ATTACHED)
+        first.draw(0, 0, picture(first, 1))
+        await until_it_sees(client, first)
+        assert here.session.console == 0
+
+
 async def test_a_viewer_keeps_its_console_over_the_machines_end_and_leaves_one_that_is_taken_away() -> None:
     async with house((320, 200), (400, 300)) as here, await here.connect() as client:
         first, second = here.consoles
