@@ -14,7 +14,7 @@ import pytest
 from attached_guest import attached, becomes
 from support.bus import Bus
 from support.qemu import Qemu, dbus_display
-from support.usbredir_peer import DEVICE_DISCONNECT, HELLO, UsbStick
+from support.usbredir_peer import CONTROL, DEVICE_DISCONNECT_ACK, HELLO, SET_CONFIGURATION, UsbStick
 from support.waiting import eventually
 
 from sidecar.control.api import ApiServer
@@ -143,12 +143,18 @@ async def test_a_stick_is_plugged_in_counted_pulled_out_and_outlives_no_qemu(qem
             await stick.pull_out()
             await served.shows()
             await in_machine(qemu, False)
-            assert DEVICE_DISCONNECT not in stick.heard
+            await eventually(lambda: DEVICE_DISCONNECT_ACK in stick.heard, "QEMU has let go of it")
 
             # another one through the same connection
             await stick.plug_in()
             await served.shows(STICK)
             await in_machine(qemu, True)
+
+            # the firmware finds out what it is, and means to start from it
+            await asyncio.get_running_loop().run_in_executor(None, lambda: qemu.qmp("system_reset"))
+            await eventually(lambda: SET_CONFIGURATION in stick.heard, "the firmware configures it", 60)
+            assert CONTROL in stick.heard
+            await served.shows(STICK)
         # the connection's end is the stick's
         await in_machine(qemu, False)
         await served.shows()
