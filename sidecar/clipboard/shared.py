@@ -31,6 +31,9 @@ _TO_GUEST: Final = frozenset({ClipboardDirection.BOTH, ClipboardDirection.TO_GUE
 _FROM_GUEST: Final = frozenset({ClipboardDirection.BOTH, ClipboardDirection.FROM_GUEST})
 
 
+_SOMEBODY_GONE: Final = object()
+
+
 class SharedClipboard:
     """One machine's clipboard and all seats at it. Whoever copied last counts, in the machine or elsewhere.
 
@@ -46,7 +49,7 @@ class SharedClipboard:
         self._from_guest = direction in _FROM_GUEST
         self._between_sessions = between_sessions
         self._seats: tuple[ClipboardSeat, ...] = ()
-        self._last: ClipboardSeat | None = None
+        self._last: object | None = None
         """Who copied last; None: the machine, or nobody."""
         self._text: str | None = None
         """What it copied."""
@@ -106,6 +109,9 @@ class SharedClipboard:
     def left(self, seat: "ClipboardSeat") -> None:
         """`seat` hears no more."""
         self._seats = tuple(other for other in self._seats if other is not seat)
+        if self._last is seat:
+            # what it copied stays, but not its session and all that hangs from it
+            self._last = _SOMEBODY_GONE
 
     def _guest_changed(self) -> None:
         clipboard = self._clipboard

@@ -1,5 +1,7 @@
 """Who may paste what. The session is a real one, the guest a synthetic one."""
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -52,6 +54,19 @@ def test_what_was_there_before_is_pasted_but_not_told() -> None:
     person = Person(shared)
     assert person.seat.text == "early"
     assert person.heard == []
+
+
+def test_a_session_that_copied_last_is_not_kept_when_it_has_ended() -> None:
+    machine, shared = share(between_sessions=True)
+    one, other = Person(shared), Person(shared)
+    one.seat.offer("mine")
+    seat = weakref.ref(one.seat)
+    one.seat.leave()
+    del one
+    gc.collect()
+    assert seat() is None
+    assert other.seat.text == "mine"
+    assert machine.offered == ["mine"]
 
 
 def test_the_same_text_copied_again_is_told_again() -> None:
