@@ -85,11 +85,8 @@ class Desktop:
         self._connection = connection
         self._inputs = inputs
         self._seats = seats
-        self._flush = flush
         self.flush = flush
         """Sends what channel handlers have sent outside of `receive`."""
-        self.queued = queued
-        """Tells how many bytes have not left yet."""
         self._loop = asyncio.get_running_loop()
         self._pointed = consoles[0]
         """The console on which the client's pointer is: its picture is shown."""
@@ -193,13 +190,13 @@ class Desktop:
             self._tell_cursor()
         if unpaid & Owed.LEDS:
             self._tell_leds()
-        self._flush()
+        self.flush()
         self._picture.wake()
 
     def reopen(self, handler: ChannelHandler) -> None:
         """Closes the dynamic channel of a handler and asks for it anew, see `SessionChannels.reopen`."""
         self._channels.reopen(handler)
-        self._flush()
+        self.flush()
 
     def say_goodbye(self, text: str) -> bool:
         """Writes `text` on the client's screen, the last that it is shown; False where it cannot be shown.
@@ -243,7 +240,7 @@ class Desktop:
         log.info("no graphics pipeline after all, bitmaps are sent", session=self.session.id)
         self._channels.give_graphics_up()
         self.pipeline_missing()
-        self._flush()
+        self.flush()
 
     def _cancel_pipeline_timer(self) -> None:
         if self._pipeline_timer is not None:
@@ -266,7 +263,7 @@ class Desktop:
 
     def _wishes_changed(self) -> None:
         self._picture.lay_out_anew()
-        self._flush()
+        self.flush()
 
     # Input
 
@@ -297,7 +294,7 @@ class Desktop:
             self._follower.moved(console, self._seats.of(console))
         if change & ConsoleChange.LEDS:
             self._tell_leds()
-        self._flush()
+        self.flush()
 
     def _point_at(self, console: Console) -> None:
         """The client's pointer is on this console."""
@@ -330,7 +327,7 @@ class Desktop:
         """The pointer is at a place of the desktop."""
         if not self._waits and self._picture.active:
             self._connection.send_fast_path(*pointer_update.position(x, y))
-            self._flush()
+            self.flush()
 
     def _tell_leds(self) -> None:
         keyboard = self._pointed.keyboard
