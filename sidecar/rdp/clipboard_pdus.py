@@ -104,6 +104,9 @@ def parse(message: bytes, *, long_names: bool) -> Event | None:
     reader = Reader(message, "a PDU on the clipboard channel")
     kind, flags = reader.u16(), reader.u16()
     length = reader.u32()
+    if kind == MessageType.FORMAT_LIST:
+        # who writes a list anew may leave the length that it had with names: PyRDP does
+        length = min(length, reader.remaining)
     body = reader.part(length, f"clipboard PDU {kind:#06x}")
     match kind:
         case MessageType.CLIP_CAPS:

@@ -155,3 +155,8 @@ def test_text_for_those_who_know_no_unicode() -> None:
 @given(st.text(alphabet=st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r")))
 def test_text_comes_back_as_it_went(text: str) -> None:
     assert pdus.text_of(pdus.data_of(text, TextFormat.UNICODETEXT), TextFormat.UNICODETEXT) == text
+
+
+def test_a_list_that_is_shorter_than_it_says_counts_as_far_as_it_goes() -> None:
+    message = struct.pack("<HHI", 2, 0, 36) + struct.pack("<I", 13) + b"\0\0"
+    assert parse(message, long_names=True) == FormatList((13,))
