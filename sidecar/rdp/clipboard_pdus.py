@@ -214,5 +214,6 @@ def _short_list(body: Reader) -> tuple[int, ...]:
     formats = []
     while body.remaining:
         formats.append(body.u32())
-        body.skip(_SHORT_NAME)
+        # PyRDP writes long names where both sides have agreed on short ones
+        body.skip(min(_SHORT_NAME, body.remaining))
     return tuple(formats)
