@@ -59,22 +59,11 @@ class FullClient(StreamClient):
 
         return send, receive
 
-    def message(self) -> Needs:
-        start = self.bytes_received
-        (kind,) = yield from self.unpack(">B")
+    def _rest_of(self, kind: int, start: int) -> Needs:
         if kind == 255:
             yield from self._audio()
             return kind
-        # the base reads the type itself
-        self.bytes_received = start
-        rest = super().message()
-        next(rest)
-        try:
-            needed = rest.send(bytes([kind]))
-            while True:
-                needed = rest.send((yield needed))
-        except StopIteration as end:
-            message = end.value
+        message = yield from super()._rest_of(kind, start)
         if isinstance(message, ExtendedCutText):
             self._clipboard(message)
         return message

@@ -194,6 +194,10 @@ class RfbSession:
         """Reads one message, follows it and returns it as a `ServerMessage`."""
         start = self.bytes_received
         (kind,) = yield from self.unpack(">B")
+        return (yield from self._rest_of(kind, start))
+
+    def _rest_of(self, kind: int, start: int) -> Needs:
+        """The same for a message of which the type was read; `start`: how many bytes came before it."""
         match kind:
             case 0:
                 rectangles = yield from self._update()

@@ -87,26 +87,15 @@ class StreamClient(AsyncRfbClient):
     async def say(self, operation: int, stream: int, body: bytes = b"") -> None:
         await self.send(struct.pack(">BBHI", MESSAGE, operation, stream, len(body)) + body)
 
-    def message(self) -> Needs:
+    def _rest_of(self, kind: int, start: int) -> Needs:
         """As in the base, and messages of streams, which are returned as (operation, stream, body)."""
-        start = self.bytes_received
-        (kind,) = yield from self.unpack(">B")
-        if kind == MESSAGE:
-            operation, number, length = yield from self.unpack(">BHI")
-            assert length <= 65536
-            body = yield from self.needs(length)
-            self._followed(operation, number, body)
-            return operation, number, body
-        # the base reads the type itself
-        self.bytes_received = start
-        rest = super().message()
-        next(rest)
-        try:
-            needed = rest.send(bytes([kind]))
-            while True:
-                needed = rest.send((yield needed))
-        except StopIteration as end:
-            return end.value
+        if kind != MESSAGE:
+            return (yield from super()._rest_of(kind, start))
+        operation, number, length = yield from self.unpack(">BHI")
+        assert length <= 65536
+        body = yield from self.needs(length)
+        self._followed(operation, number, body)
+        return operation, number, body
 
     def _pseudo(self, encoding: int, x: int, y: int, width: int, height: int) -> Needs:
         if encoding == STREAMS:
