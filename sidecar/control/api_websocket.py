@@ -30,7 +30,11 @@ class WebSockets:
         """Answers with the `headers` of the handshake, and serves until the connection is gone."""
         response = web.StreamResponse(status=101, headers=headers)
         response.force_close()
-        writer = await response.prepare(request)
+        try:
+            writer = await response.prepare(request)
+        except ConnectionError:
+            # it has left meanwhile
+            return response
         lower = request.transport
         if writer is None or lower is None:
             return response

@@ -144,6 +144,24 @@ async def test_a_machine_that_is_away_has_none(house: House, monkeypatch: pytest
     assert not any(slot["taken"] for slot in await house.listed())
 
 
+async def test_who_leaves_before_the_slot_is_open_does_not_keep_it(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.first.refuses = True
+    asking = asyncio.create_task(house.refused(f"{SLOTS}/{FIRST}"))
+    await eventually(lambda: len(house.first.output), "the slot is asked for")
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    house.first.refuses = False
+    house.first.open(True)
+    await eventually(lambda: not house.first.is_open, "nobody has it")
+    async with house.session.ws_connect(f"{SLOTS}/{FIRST}") as websocket:
+        house.first.say(b"for the next one")
+        assert await websocket.receive_bytes() == b"for the next one"
+    assert "Traceback" not in caplog.text
+
+
 async def test_a_slot_is_no_page(house: House) -> None:
     async with house.session.get(f"{SLOTS}/{FIRST}") as answer:
         assert answer.status == 426
