@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.usbredir_peer import (
     ALL,
@@ -125,6 +125,7 @@ def test_the_longest_transfer_is_passed_over_without_being_kept() -> None:
     assert observer.from_host(arrival()) == [DeviceConnected(STICK)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(min_value=0), max_size=40), st.booleans())
 def test_where_the_stream_is_cut_does_not_matter(cuts: list[int], long_ids: bool) -> None:
     capabilities = ALL if long_ids else ALL & ~IDS_64_BIT
@@ -188,6 +189,7 @@ def test_a_packet_before_both_hellos_ends_the_observation() -> None:
         observer.from_host(arrival())
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=200)), max_size=20), st.booleans())
 def test_whatever_comes_it_is_understood_or_refused(said: list[tuple[bool, bytes]], greeted: bool) -> None:
     observer = agreed() if greeted else DeviceObserver()
