@@ -366,7 +366,7 @@ class TestWhoGetsCompressedSound:
     ) -> None:
         hall = Hall(Compression.AUTO)
         client = hall.client()
-        hold_time(monkeypatch, 0.005)
+        hold_time(monkeypatch, 0.004)
         client.agree(OPUS, *PCM_FORMATS, quality=quality)
         assert client.session.audio == "s16/48000/2"
 
