@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
-from typing import Protocol
 from weakref import WeakSet
 
 from sidecar.guest import Audio
@@ -21,9 +20,8 @@ from sidecar.rdp.audio_output import (
 )
 from sidecar.rdp.audio_pace import AudioPace
 from sidecar.rdp.audio_source import AudioSource
-from sidecar.rdp.channel_table import ChannelTable, MessageSender
+from sidecar.rdp.channel_table import ChannelTable, MessageSender, SessionLine
 from sidecar.rdp.desktop import Desktop
-from sidecar.session.session import Session
 
 log = get_logger(__name__)
 
@@ -43,20 +41,6 @@ class Compression(StrEnum):
     AUTO = "auto"
     """those that are not near, or ask for little: PCM has 1.5 Mbit/s, compressed sound a sixteenth of it"""
     ALWAYS = "always"
-
-
-class SessionLine(Protocol):
-    """What a channel needs of its session; a `Desktop` is one."""
-
-    @property
-    def session(self) -> Session:
-        """Its record."""
-        ...
-
-    @property
-    def flush(self) -> Callable[[], None]:
-        """Sends what was sent on the channel outside of `receive`."""
-        ...
 
 
 def audio_channels(

@@ -8,10 +8,9 @@ from sidecar.guest import Microphone
 from sidecar.log import get_logger
 from sidecar.rdp.audio_format import PCM_FORMATS
 from sidecar.rdp.audio_input import MAX_MESSAGE, NAME, AudioInput, Ready, Refused, Spoken, Stage
-from sidecar.rdp.channel_table import ChannelHandler, ChannelTable, MessageSender
+from sidecar.rdp.channel_table import ChannelHandler, ChannelTable, MessageSender, SessionLine
 from sidecar.rdp.desktop import Desktop
 from sidecar.session.microphone import Microphones, MicrophoneSeat
-from sidecar.session.session import Session
 
 log = get_logger(__name__)
 
@@ -19,18 +18,8 @@ LINGER = 2.0
 """Seconds for which a client goes on recording that is not listened to: many programs begin again at once."""
 
 
-class SessionLine(Protocol):
-    """What the channel needs of its session; a `Desktop` is one."""
-
-    @property
-    def session(self) -> Session:
-        """Its record."""
-        ...
-
-    @property
-    def flush(self) -> Callable[[], None]:
-        """Sends what was sent on the channel outside of `receive`."""
-        ...
+class ReopeningLine(SessionLine, Protocol):
+    """And one that can have the channel anew."""
 
     def reopen(self, handler: ChannelHandler) -> None:
         """Closes the channel of a handler and asks for it anew: `opened` or `closed` follows."""
@@ -57,7 +46,7 @@ class MicrophoneChannel:
     max_message = MAX_MESSAGE
 
     def __init__(
-        self, microphone: Microphone, line: SessionLine, microphones: Microphones, linger: float
+        self, microphone: Microphone, line: ReopeningLine, microphones: Microphones, linger: float
     ) -> None:
         self._microphone = microphone
         self._line = line

@@ -26,6 +26,8 @@ with its guest, its rights and so on. One that returns None leaves that session 
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
+from sidecar.session.session import Session
+
 Context = TypeVar("Context")
 Handler = TypeVar("Handler", bound="ChannelHandler")
 
@@ -57,6 +59,20 @@ class ChannelHandler(Protocol):
 
     def closed(self) -> None:
         """The channel or the session has ended; called once after `opened`."""
+        ...
+
+
+class SessionLine(Protocol):
+    """What most channels need of their session; a `Desktop` is one."""
+
+    @property
+    def session(self) -> Session:
+        """Its record."""
+        ...
+
+    @property
+    def flush(self) -> Callable[[], None]:
+        """Sends what was sent on the channel outside of `receive`."""
         ...
 
 
