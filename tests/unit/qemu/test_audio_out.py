@@ -12,6 +12,7 @@ from sidecar.qemu.audio_listener import INIT, OUT_LISTENER
 from sidecar.qemu.audio_news import MOST_MESSAGES, MOST_SOUND, NewsQueue, Played
 from sidecar.qemu.audio_out import QemuAudio
 from sidecar.qemu.errors import CallRefused, ConnectionLost
+from sidecar.sound import mixer
 from sidecar.sound.form import AudioForm, SampleFormat
 
 FORM = AudioForm(SampleFormat.S16, 2, 48_000)
@@ -31,6 +32,12 @@ class Ear:
 
     def audio_ended(self) -> None:
         self.log.append("ended")
+
+
+@pytest.fixture(autouse=True)
+def _sound_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    # whatever the machine of the tests does meanwhile
+    monkeypatch.setattr(mixer, "SILENCE", 600.0)
 
 
 @pytest.fixture
@@ -103,7 +110,10 @@ async def test_a_voice_is_heard_until_it_pauses(qemu: VoiceSide, ear: Ear) -> No
     await eventually(lambda: ear.log == ["began", "ended"], "it has ended")
 
 
-async def test_a_voice_that_says_nothing_more_ends_by_the_clock(qemu: VoiceSide, ear: Ear) -> None:
+async def test_a_voice_that_says_nothing_more_ends_by_the_clock(
+    qemu: VoiceSide, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixer, "SILENCE", 0.1)
     await qemu.begin(1)
     await qemu.write(1, LOUD)
     await eventually(lambda: ear.log == ["began", "ended"], "it has ended")
