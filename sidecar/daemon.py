@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sidecar.access.certificate import server_context
 from sidecar.access.password import Passwords
@@ -33,6 +33,10 @@ from sidecar.transport.server import Server
 from sidecar.tunnels import Tunnels
 from sidecar.vnc.access import Access
 from sidecar.vnc.server import VncServer
+
+if TYPE_CHECKING:
+    from sidecar.control.api import ApiServer
+    from sidecar.usb.slots import UsbSlots
 
 log = get_logger(__name__)
 
@@ -76,10 +80,14 @@ async def frontends(
         )
     )
     addresses: list[str] = []
-    with Tunnels(options, guest).open() as tunnels, ThreadPoolExecutor(ENCODERS, "encoder") as pool:
+    with (
+        Tunnels(options, guest).open() as tunnels,
+        ThreadPoolExecutor(ENCODERS, "encoder") as pool,
+        _usb_slots(options, guest) as usb,
+    ):
         guest = tunnels.guest
         seats = Seats(guest)
-        feed = StatusFeed(registry, guest, problems=problems)
+        feed = StatusFeed(registry, guest, problems=problems, usb=usb)
         broadcasts = Broadcasts(SegmentStore(pool))
 
         def vnc_server(console: str | None = None) -> VncServer:
@@ -104,6 +112,7 @@ async def frontends(
             async with (
                 admin,
                 _metrics(options, feed) as metrics_address,
+                _api(options, feed, usb) as api_addresses,
                 vnc,
                 AsyncExitStack() as others,
             ):
@@ -117,7 +126,7 @@ async def frontends(
                     _rdp(options, tunnels, registry, broadcasts, seats) as rdp_addresses,
                     _web(options, vnc) as web_address,
                 ):
-                    addresses += rdp_addresses + web_address + metrics_address
+                    addresses += rdp_addresses + web_address + metrics_address + api_addresses
                     for where in addresses:
                         log.info("listening", address=where)
                     # what start-up has left behind is not worth looking through again and again
@@ -200,7 +209,7 @@ def _passwords(options: DaemonOptions) -> Passwords:
     return Passwords(lambda: read_password(password_file))
 
 
-async def _listen(server: Server[Any], address: ListenAddress) -> str:
+async def _listen(server: "Server[Any] | ApiServer", address: ListenAddress) -> str:
     """Has `server` listen; the address as it became."""
     if isinstance(address, UnixAddress):
         await server.listen_unix(address.path)
@@ -244,6 +253,36 @@ async def _rdp(
     )
     async with server:
         yield [f"rdp {await _listen(server, address)}" for address in options.rdp]
+
+
+@contextmanager
+def _usb_slots(options: DaemonOptions, guest: Guest) -> Iterator["UsbSlots | None"]:
+    """The slots for USB devices, if there is an API to reach them by; loaded only then."""
+    if not options.api:
+        yield None
+        return
+    from sidecar.usb.slots import UsbSlots
+
+    with closing(UsbSlots(guest)) as slots:
+        yield slots
+
+
+@asynccontextmanager
+async def _api(options: DaemonOptions, feed: StatusFeed, usb: "UsbSlots | None") -> AsyncIterator[list[str]]:
+    """The management API, if it is wanted; aiohttp is loaded only then."""
+    if usb is None:
+        yield []
+        return
+    from sidecar.control.api import ApiServer
+    from sidecar.control.api_access import ApiAccess
+    from sidecar.control.api_status import status_routes
+    from sidecar.control.api_usb import usb_routes
+    from sidecar.web.upgrade import OriginPolicy
+
+    context = None if options.tls_dir is None else server_context(options.tls_dir)
+    access = ApiAccess(_passwords(options), OriginPolicy(options.web_origin))
+    async with ApiServer([*status_routes(feed), *usb_routes(usb)], access, ssl=context) as server:
+        yield [f"api {await _listen(server, address)}" for address in options.api]
 
 
 @asynccontextmanager

@@ -208,6 +208,14 @@ LISTEN_SETTINGS: tuple[Callable[[Any], Any], ...] = (
         help="Serve metrics for Prometheus at /metrics, to everybody: they name nobody.",
     ),
     setting(
+        "--api",
+        section="Listen",
+        type=LISTEN_ADDRESS,
+        multiple=True,
+        metavar="ADDRESS",
+        help="Serve the management API, by which USB devices come too, as --vnc serves VNC. `none`: no API.",
+    ),
+    setting(
         "--tls-dir",
         section="Listen",
         type=FILE,
@@ -367,7 +375,7 @@ def only_the_first(ctx: click.Context, values: dict[str, Any], names: Iterable[s
 def option_values(ctx: click.Context, values: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a daemon's command as its option class wants them. Raises UsageError."""
     made = dict(values)
-    for option in ("vnc", "rdp"):
+    for option in ("vnc", "rdp", "api"):
         made[option] = _addresses(option, made[option])
     if made["password_file"] is not None:
         if not given(ctx, "auth") or rank(ctx, "auth") > rank(ctx, "password_file"):

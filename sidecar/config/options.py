@@ -52,6 +52,8 @@ class DaemonOptions:
     """Seconds for a connection to authenticate."""
     metrics: TcpAddress | None = None
     """Where Prometheus may ask for the metrics; they name no users and no addresses."""
+    api: tuple[ListenAddress, ...] = ()
+    """Where the management API is served; empty: nowhere."""
     tls_dir: Path | None = None
     """Holds tls.crt and tls.key, and ca.crt if there is one. None: RDP signs its own certificate."""
     allow_power: bool = False
@@ -235,6 +237,7 @@ def _listeners(options: DaemonOptions) -> list[tuple[str, ListenAddress]]:
     listeners += [("--vnc", address) for address in options.vnc]
     listeners += [("--vnc-console", each.address) for each in options.vnc_console]
     listeners += [("--rdp", address) for address in options.rdp]
+    listeners += [("--api", address) for address in options.api]
     for option, address in (("--web", options.web), ("--metrics", options.metrics)):
         if address is not None:
             listeners.append((option, address))
