@@ -70,6 +70,9 @@ class Emulator:
             self._orders = list(self._parser.orders(self._decoder.decode(bytes(data[:PIECE]))))
             self._done = 0
             del data[:PIECE]
+            # what orders nothing takes time too
+            if not self._orders and clock() > deadline:
+                return
 
     @property
     def is_behind(self) -> bool:
