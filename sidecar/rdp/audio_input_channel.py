@@ -81,7 +81,7 @@ class MicrophoneChannel:
                     self._look()
                 case Spoken(form, data) if self._is_heard:
                     self._microphone.speak(form, data)
-                case Refused(result):
+                case Refused(result) if self._seat is not None:
                     log.info("client cannot record", session=self._line.session.id, result=f"{result:#x}")
                     # the next in line may
                     self._stand_up()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from weakref import WeakSet
 
 from sidecar.guest import PortKind
 from sidecar.log import get_logger
@@ -69,6 +70,8 @@ class StreamsTunnel:
         """The streams that the client knows of."""
         self._streams: dict[int, _Stream] = {}
         """Those that are open."""
+        self._have_lost: WeakSet[SerialLine] = WeakSet()
+        """Those of which the client has missed something."""
         self._agreed = False
         self._waits = False
         self._next_number = 0
@@ -229,6 +232,12 @@ class StreamsTunnel:
             stream.granted += stream.owed_credit
             stream.owed_credit = 0
 
+    def note_loss(self, line: SerialLine) -> None:
+        """For streams: the client will miss something; said once of a line, however often it is opened."""
+        if line not in self._have_lost:
+            self._have_lost.add(line)
+            log.info("output left out", session=self._line.session.id, stream=line.name)
+
     def _tell_rights(self, stream: "_Stream") -> None:
         rights = stream.rights
         if rights != stream.told:
@@ -283,13 +292,11 @@ class _Stream:
         self.told = _NOTHING
         """The rights that the client knows of."""
         self._tunnel = tunnel
-        self._session = client.session
         self._line = line
         self._wants_to_write = bool(wish.flags & StreamFlag.WRITE)
         self._kept = bytearray(line.history if wish.flags & StreamFlag.HISTORY else b"")
         self._left_out = 0
         """Bytes that the client will not see, before those that are kept."""
-        self._has_lost = False
         self._unwritten = bytearray()
         """What the client has sent and the port had no room for."""
         self.seat = line.join(client.session, self._received, self._changed, taken=self._taken)
@@ -353,9 +360,7 @@ class _Stream:
             del self._kept[:over]
             rest = after_line(self._kept)
             del self._kept[:rest]
-            if not self._has_lost:
-                self._has_lost = True
-                log.info("output left out", session=self._session.id, stream=self._line.name)
+            self._tunnel.note_loss(self._line)
             self._left_out += over + rest
         self._tunnel.stream_received()
 
