@@ -1,16 +1,10 @@
 """The daemon as a process before a real QEMU with sound, serial ports and a clipboard, among clients and
-guests that abuse them.
-
-Memory is bounded by what may wait: for a session 64 KiB in its transport, 64 KiB of answers and 200 ms of
-sound (75 KiB in the largest form); on a stream 256 KiB, in a buffer of up to twice that. See
-`transport.connection`, `vnc.audio` and `vnc.streams`.
+guests that abuse them; see `abused_daemon` for what is bounded by what.
 """
 
 import asyncio
 import contextlib
-import os
 import re
-import socket
 import struct
 import subprocess
 import zlib
@@ -20,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from abused_daemon import SESSION, STREAM, Crowd, Watch, faulted, lines_of, nothing_is_left, resources, say
 from numpy.typing import NDArray
 from support import rfb_wire
 from support.bus import Bus
 from support.daemon import Daemon
 from support.full_client import EXTENDED_CLIPBOARD, NOTIFY, PROVIDE, REQUEST, TEXT, FullClient
-from support.processes import open_descriptors, resident_bytes
 from support.qemu import Qemu, dbus_display
 from support.rdp_client_pdus import FIRST_CHUNK, send_data
 from support.rdp_rough_client import RoughClient
@@ -44,13 +38,8 @@ from sidecar.terminal.size import TerminalSize
 from sidecar.terminal.text_encoding import TextEncoding
 
 MEGABYTE = 1 << 20
-SESSION = 256 << 10
-"""Bytes that wait for one session: in its transport, as answers, and of its sound."""
-STREAM = 512 << 10
-"""Bytes that wait on one stream, in a buffer that has just grown."""
-
-SERIAL, SECOND = "org.qemu.console.serial.0", "serial1"
-FLOOD, QUIET = b"\1", b"\0"
+SERIAL = "org.qemu.console.serial.0"
+FLOOD = b"\1"
 
 PORTS = (
     *("-chardev", f"dbus,id=serial0,name={SERIAL}", "-serial", "chardev:serial0"),
@@ -63,86 +52,12 @@ END = b"\x18\x1b\\\x1bc"
 """Ends whatever a terminal is in, and clears it."""
 
 
-class Crowd(contextlib.ExitStack):
-    """Clients that are through their handshake, say something, as far as it is taken, and never read."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        super().__init__()
-        self._address = daemon.address
-
-    def join(self, encodings: tuple[int, ...], data: bytes) -> socket.socket:
-        """One more."""
-        client = self.enter_context(socket.socket())
-        # before it connects, or else the system takes megabytes for it
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.settimeout(DEADLINE)
-        client.connect(self._address)
-        client.sendall(b"RFB 003.008\n\x01\x01" + rfb_wire.set_encodings(encodings))
-        client.setblocking(False)
-        say(client, data)
-        return client
-
-
-def say(client: socket.socket, data: bytes) -> None:
-    """Sends as much as is taken at once."""
-    rest = memoryview(data)
-    with contextlib.suppress(BlockingIOError, ConnectionError):
-        while rest:
-            rest = rest[client.send(rest[: 1 << 16]) :]
-
-
 def stream_message(operation: int, stream: int, body: bytes = b"") -> bytes:
     return struct.pack(">BBHI", 181, operation, stream, len(body)) + body
 
 
 def opened(stream: int, flags: int, credit: int) -> bytes:
     return stream_message(OPEN, stream, struct.pack(">BI", flags, credit))
-
-
-def lines_of(daemon: Daemon, port: int) -> list[str]:
-    """What is logged of the client on that port of its own, but for its coming and going."""
-    output = daemon.process.output
-    found = re.search(rf"session initialized (session=\w+) .*address=127\.0\.0\.1:{port} ", output)
-    lines = [line for line in output.splitlines() if found and f"{found[1]} " in line]
-    return [line for line in lines if not re.search("session (initialized|disconnected)", line)]
-
-
-async def faulted(daemon: Daemon, port: int, cause: str) -> None:
-    """The session of the client on that port of its own has ended, for that cause, and one line says so."""
-    (line,) = await eventually(lambda: lines_of(daemon, port), f"it is logged that the client is {cause}")
-    assert " connection ended by a fault of the client session=" in line
-    assert f" cause={cause} " in line
-
-
-class Watch:
-    """How much memory the daemon has had at most, beyond what it had at the beginning."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
-        self._before = resident_bytes(daemon.pid)
-        self.most = 0
-
-    async def answers(self) -> None:
-        """The daemon answers on its admin socket; looks at its memory too."""
-        async with asyncio.timeout(DEADLINE):
-            await asyncio.to_thread(self._daemon.status)
-        self.look()
-
-    def look(self) -> None:
-        self.most = max(self.most, resident_bytes(self._daemon.pid) - self._before)
-
-
-def resources(daemon: Daemon) -> tuple[int, int]:
-    """Its descriptors and its threads."""
-    return open_descriptors(daemon.pid), len(os.listdir(f"/proc/{daemon.pid}/task"))
-
-
-async def nothing_is_left(daemon: Daemon, before: tuple[int, int]) -> None:
-    """What it had before is all that it has, but for threads that encode pictures: these come when needed."""
-    descriptors, threads = before[0], before[1] + (os.cpu_count() or 1)
-    await eventually(lambda: resources(daemon)[0] <= descriptors, "every connection is closed")
-    await eventually(lambda: resources(daemon)[1] <= threads, "every thread has ended")
-    assert not re.search(" (error|critical) ", daemon.process.output), daemon.process.output
 
 
 @pytest.fixture
@@ -336,21 +251,19 @@ def tone(bus: Bus, short_dir: Path) -> Iterator[Tone]:
         yield tone
 
 
-async def plays(tone: Tone, client: FullClient, hertz: int, seconds: float) -> None:
-    """The machine plays a tone, and the client hears it from beginning to end."""
-    heard, times = len(client.played), client.streams_of_sound
-    tone.play(hertz, seconds)
-    await client.until(
-        lambda: client.streams_of_sound > times and not client.is_playing, "a tone is heard to its end"
-    )
-    assert measure(client.played[heard:], 44100).frequency == pytest.approx(hertz, rel=0.01)
-
-
 async def keeps_playing(tone: Tone) -> None:
     """The machine plays tones until this is cancelled."""
     while True:
         tone.play(440, 20)
         await eventually(lambda: re.search("^CARD$", tone.com1.read(), re.MULTILINE), "it plays it all", 90)
+
+
+async def is_heard(client: FullClient) -> None:
+    """What `keeps_playing` plays is what the client hears."""
+    await client.until(lambda: client.is_playing, "the machine is heard")
+    heard, half = len(client.played), 22_050
+    await client.until(lambda: len(client.played) >= heard + half, "it goes on")
+    assert measure(client.played[heard : heard + half], 2 * half).frequency == pytest.approx(440, rel=0.02)
 
 
 async def joined(clients: contextlib.AsyncExitStack, daemon: Daemon, channel: str) -> RoughClient:
@@ -366,12 +279,11 @@ async def test_clients_that_abuse_sound(start_daemon: Callable[..., Daemon], ton
         good = await clients.enter_async_context(await FullClient.connect(daemon.address))
         await good.hear()
         await eventually(lambda: daemon.status()["vm"]["state"] == "attached", "the daemon is attached")
-        await plays(tone, good, 440, 0.5)
-        before, watch = resources(daemon), Watch(daemon)
-        crowd = clients.enter_context(Crowd(daemon))
         playing = asyncio.create_task(keeps_playing(tone))
         clients.callback(playing.cancel)
-        await good.until(lambda: good.is_playing, "it is heard")
+        await is_heard(good)
+        before, watch = resources(daemon), Watch(daemon)
+        crowd = clients.enter_context(Crowd(daemon))
 
         # VNC: those who never read, and those who cannot decide
         sounding = (Encoding.QEMU_AUDIO,)
@@ -413,10 +325,12 @@ async def test_clients_that_abuse_sound(start_daemon: Callable[..., Daemon], ton
         await faulted(daemon, twice.port, "unexpected")
         # speaks before it was asked to
         early.send(early.dynamic_capabilities())
-        while "AUDIO_INPUT" not in (asked := {name: number for number, name in early.reader.asked.items()}):
-            await early.hear()
-        early.send(early.dynamic_create_response(asked["AUDIO_INPUT"]))
-        early.send(early.dynamic_data(asked["AUDIO_INPUT"], b"\x06" + bytes(1500)))
+        async with asyncio.timeout(DEADLINE):
+            while "AUDIO_INPUT" not in early.reader.asked.values():
+                await early.hear()
+        (asked,) = [number for number, name in early.reader.asked.items() if name == "AUDIO_INPUT"]
+        early.send(early.dynamic_create_response(asked))
+        early.send(early.dynamic_data(asked, b"\x06" + bytes(1500)))
         await faulted(daemon, early.port, "unexpected")
         for liar in liars:
             liar.send(liar.channel("rdpsnd", sound_formats(3, 0, 0xFFFFFFFF, 44100)))
@@ -424,8 +338,7 @@ async def test_clients_that_abuse_sound(start_daemon: Callable[..., Daemon], ton
             confirms = [struct.pack("<HBB", 251 * wave & 0xFFFF, wave & 0xFF, 0) for wave in range(3000)]
             liar.send(b"".join(liar.channel("rdpsnd", sound_message(5, confirm)) for confirm in confirms))
         await watch.answers()
-        heard = len(good.played) + 44_100
-        await good.until(lambda: len(good.played) > heard, "a second of sound goes on")
+        await is_heard(good)
 
         # the machine ends in the midst of it; the next one is heard too
         playing.cancel()
@@ -434,7 +347,9 @@ async def test_clients_that_abuse_sound(start_daemon: Callable[..., Daemon], ton
         await watch.answers()
         await asyncio.to_thread(tone.start)
         await eventually(lambda: daemon.status()["vm"]["state"] == "attached", "the machine is back")
-        await plays(tone, good, 700, 1)
+        playing = asyncio.create_task(keeps_playing(tone))
+        clients.callback(playing.cancel)
+        await is_heard(good)
         await watch.answers()
         # sessions, and what resamples; pictures under way for those who asked for them
         assert watch.most < 80 * SESSION + 10 * 3 * MEGABYTE + 20 * MEGABYTE
