@@ -177,11 +177,11 @@ def test_what_is_added_to_the_installer_is_unpacked_behind_it_and_asks_who_comes
         assert "ttyS0::respawn:/sbin/demo-login" in table.splitlines()
         for password, answer in (("wrong", "Login incorrect"), (PASSWORD, "^demo# ")):
             guest.com1.forget()
-            guest.com1.send(b"/sbin/demo-login\r")
+            guest.com1.send(b"/sbin/demo-login\n")
             guest.com1.wait_for("demo login: ")
-            guest.com1.send(USER.encode() + b"\r")
+            guest.com1.send(USER.encode() + b"\n")
             guest.com1.wait_for("Password: ")
-            guest.com1.send(password.encode() + b"\r")
+            guest.com1.send(password.encode() + b"\n")
             guest.com1.wait_for(answer)
     finally:
         guest.close()

@@ -98,7 +98,7 @@ def typist(x_server: XServer) -> Callable[[bytes], None]:
     """Types at the keyboard what is wanted."""
 
     def type_text(data: bytes) -> None:
-        line, enter, rest = data.decode().partition("\r")
+        line, enter, rest = data.decode().partition("\n")
         assert not rest
         if line:
             x_server.run("xdotool", "type", "--delay", "30", line)

@@ -43,7 +43,7 @@ def test_it_is_logged_in_to_has_a_terminal_on_every_port_and_plays_on_its_card(
     assert shell.check("tone 440 1") == ""
     # who comes later finds the shell as it was left
     assert guest.shell().check("id -un") == USER
-    guest.com1.send(b"poweroff\r")
+    guest.com1.send(b"poweroff\n")
     assert guest.process.wait() == 0
 
 
@@ -112,14 +112,14 @@ async def test_its_agent_shares_the_clipboard_both_ways(
 def test_a_dialogue_finds_its_way_from_whatever_is_shown() -> None:
     dialogue = Dialogue("true")
     assert dialogue.receive(b"") == b""
-    assert dialogue.nudge() == b"\r"
+    assert dialogue.nudge() == b"\n"
     assert dialogue.receive(b"\r\nlinux-guest log") == b""
-    assert dialogue.receive(b"in: ") == USER.encode() + b"\r"
+    assert dialogue.receive(b"in: ") == USER.encode() + b"\n"
     # the answer to a second Enter that was on its way
     assert dialogue.receive(b"\r\nlinux-guest login: ") == b""
-    assert dialogue.receive(USER.encode() + b"\r\nPassword: ") == PASSWORD.encode() + b"\r"
+    assert dialogue.receive(USER.encode() + b"\r\nPassword: ") == PASSWORD.encode() + b"\n"
     typed = dialogue.receive(b"\r\n" + PROMPT.encode())
-    assert typed == b"printf '\\035%s\\036' 0; true; printf '\\035%s:%s\\036' 0 $?\r"
+    assert typed == b"printf '\\035%s\\036' 0; true; printf '\\035%s:%s\\036' 0 $?\n"
     assert dialogue.receive(b"\x1b[6n" + typed + b"\n") == b""
     assert dialogue.nudge() == b""
     assert dialogue.receive(b"\x1d0\x1esaid\r\n\x1d0:3") == b""

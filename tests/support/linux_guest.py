@@ -110,7 +110,8 @@ class Dialogue:
 
     def _type(self, line: str) -> bytes:
         self._shown = b""
-        return line.encode() + b"\r"
+        # getty takes what ends the name for what ends every line, and may see CR as LF when it is early
+        return line.encode() + b"\n"
 
     def _line(self) -> str:
         """The next command between marks that its echo does not show."""
