@@ -5,26 +5,22 @@ are told as `{"error": "..."}`.
 """
 
 import asyncio
-import logging
 import os
-import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.control.api_access import ApiAccess, Refused
 from sidecar.control.api_websocket import WEBSOCKETS, WebSockets
 from sidecar.errors import NotReady, SidecarError
 from sidecar.log import get_logger
-from sidecar.web.server import BACKLOG, HANDSHAKE_TIME, LONGEST_LINE, MOST_HEADERS
+from sidecar.socket_path import remove_stale, why_not
+from sidecar.web.http import BACKLOG, HANDSHAKE_TIME, local_address, runner
 from sidecar.web.upgrade import UpgradeRefused
-from sidecar.web.websocket import CLOSE_TIME
 
 log = get_logger(__name__)
 
@@ -44,21 +40,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 class CannotServeApi(SidecarError):
     """An address is taken, or not ours to use."""
-
-
-class _RefusedRequests(logging.Filter):
-    """aiohttp logs a bad request as an error, with a traceback and what the client sent."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, HttpProcessingError):
-            return True
-        log.info("bad API request refused", cause=type(error).__name__)
-        return False
-
-
-_http_log = logging.getLogger("sidecar.control.http")
-_http_log.addFilter(_RefusedRequests())
 
 
 class ApiServer:
@@ -85,18 +66,7 @@ class ApiServer:
         application[WEBSOCKETS] = self._websockets
         application.on_response_prepare.append(_sign)
         application.add_routes(routes)
-        self._runner = web.AppRunner(
-            application,
-            access_log=None,
-            handle_signals=False,
-            keepalive_timeout=HANDSHAKE_TIME,
-            lingering_time=1.0,
-            logger=_http_log,
-            max_line_size=LONGEST_LINE,
-            max_field_size=LONGEST_LINE,
-            max_headers=MOST_HEADERS,
-            shutdown_timeout=CLOSE_TIME,
-        )
+        self._runner = runner(application, "sidecar.control.http")
 
     @property
     def connections(self) -> int:
@@ -129,7 +99,7 @@ class ApiServer:
                 self._accept, host or None, port, ssl=self._ssl, backlog=BACKLOG, **time_limit
             )
         except OSError as error:
-            raise CannotServeApi(f"cannot listen on {host or '*'}:{port}: {_reason(error)}") from None
+            raise CannotServeApi(f"cannot listen on {host or '*'}:{port}: {why_not(error)}") from None
         self._listeners.append(listener)
         bound: int = listener.sockets[0].getsockname()[1]
         return bound
@@ -138,11 +108,11 @@ class ApiServer:
         """Listens on a unix socket, which its owner and group may use. Raises CannotServeApi."""
         loop = asyncio.get_running_loop()
         try:
-            _remove_stale(path)
+            remove_stale(path)
             listener = await loop.create_unix_server(self._accept, str(path), backlog=BACKLOG)
             os.chmod(path, SOCKET_MODE)
         except OSError as error:
-            raise CannotServeApi(f"cannot listen on unix:{path}: {_reason(error)}") from None
+            raise CannotServeApi(f"cannot listen on unix:{path}: {why_not(error)}") from None
         self._listeners.append(listener)
         self._socket_paths.append(path)
 
@@ -156,7 +126,7 @@ class ApiServer:
     @web.middleware
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            self._access.check(request.headers, _local_address(request))
+            self._access.check(request.headers, local_address(request))
             return await handler(request)
         except Refused as refusal:
             if refusal.status == 401:
@@ -206,28 +176,3 @@ class _Full(asyncio.Protocol):
 async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "vdi-sidecar"
     response.headers["Cache-Control"] = "no-store"
-
-
-def _local_address(request: web.Request) -> str:
-    name = request.get_extra_info("sockname")
-    return str(name[0]) if isinstance(name, tuple) and name else ""
-
-
-def _remove_stale(path: Path) -> None:
-    """Takes away the socket that a daemon left behind; OSError when somebody listens on it."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except FileNotFoundError:
-            return
-        except ConnectionRefusedError:
-            with suppress(FileNotFoundError):
-                path.unlink()
-            return
-    raise OSError(None, "somebody listens there already")
-
-
-def _reason(error: OSError) -> str:
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno).lower()
-    return str(error.strerror or error)

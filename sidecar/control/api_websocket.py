@@ -1,12 +1,12 @@
 """WebSockets of the management API: each carries a byte stream for a protocol of its own."""
 
 import asyncio
-from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Final
 
 from aiohttp import web
 
 from sidecar.web.frames import CloseCode
+from sidecar.web.http import carry
 from sidecar.web.upgrade import UpgradeRefused, accept, is_upgrade
 from sidecar.web.websocket import HEARTBEAT, WebSocketTransport
 
@@ -40,22 +40,7 @@ class WebSockets:
             return response
         subprotocol = headers.get("Sec-WebSocket-Protocol", "")
         connection = WebSocketTransport(lower, protocol, subprotocol=subprotocol, heartbeat=self._heartbeat)
-        self._connections.add(connection)
-        try:
-            connection.open()
-            request.protocol.keep_alive(False)
-            # it asks no more of its parser than feed_data and feed_eof
-            request.protocol.set_parser(cast("Any", connection))
-            while not connection.gone.is_set():
-                await connection.over_high_water.wait()
-                with suppress(ConnectionError):
-                    await writer.drain()
-                connection.drained()
-        finally:
-            self._connections.discard(connection)
-            if not connection.gone.is_set():
-                connection.abort()
-                connection.feed_eof()
+        await carry(request, writer, connection, self._connections)
         return response
 
     async def close(self) -> None:

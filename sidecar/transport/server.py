@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -14,6 +13,7 @@ from sidecar.errors import SidecarError
 from sidecar.log import get_logger
 from sidecar.session.registry import Registry
 from sidecar.session.session import Transport
+from sidecar.socket_path import remove_stale, why_not
 
 if TYPE_CHECKING:
     from sidecar.transport.connection import Connection
@@ -96,7 +96,7 @@ class Server(ABC, Generic[ConnectionT]):
                 lambda: self.protocol("tcp"), host or None, port, backlog=BACKLOG
             )
         except OSError as error:
-            raise CannotListen(f"cannot listen on {host or '*'}:{port}: {_reason(error)}") from None
+            raise CannotListen(f"cannot listen on {host or '*'}:{port}: {why_not(error)}") from None
         self._listeners.append(listener)
         bound: int = listener.sockets[0].getsockname()[1]
         return bound
@@ -105,13 +105,13 @@ class Server(ABC, Generic[ConnectionT]):
         """Listens on a unix socket, which its owner and group may use. Raises CannotListen."""
         loop = asyncio.get_running_loop()
         try:
-            _remove_stale(path)
+            remove_stale(path)
             listener = await loop.create_unix_server(
                 lambda: self.protocol("unix"), str(path), backlog=BACKLOG
             )
             os.chmod(path, SOCKET_MODE)
         except OSError as error:
-            raise CannotListen(f"cannot listen on unix:{path}: {_reason(error)}") from None
+            raise CannotListen(f"cannot listen on unix:{path}: {why_not(error)}") from None
         self._listeners.append(listener)
         self._socket_paths.append(path)
 
@@ -125,22 +125,3 @@ class Server(ABC, Generic[ConnectionT]):
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a viewer's task failed", cause=repr(error))
-
-
-def _remove_stale(path: Path) -> None:
-    """Takes away the socket that a daemon left behind; OSError when somebody listens on it."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except FileNotFoundError:
-            return
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-            return
-    raise OSError(None, "somebody listens there already")
-
-
-def _reason(error: OSError) -> str:
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno).lower()
-    return str(error.strerror or error)

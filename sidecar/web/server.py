@@ -1,55 +1,27 @@
 """The web server: WebSockets for a frontend's protocol, by aiohttp."""
 
 import asyncio
-import logging
-import os
 import ssl as tls
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.errors import SidecarError
 from sidecar.log import get_logger
+from sidecar.socket_path import why_not
 from sidecar.web.frames import CloseCode
+from sidecar.web.http import BACKLOG, HANDSHAKE_TIME, LONGEST_LINE, carry, local_address, runner
 from sidecar.web.upgrade import OriginPolicy, UpgradeRefused, accept, is_upgrade
-from sidecar.web.websocket import CLOSE_TIME, HEARTBEAT, WebSocketTransport
+from sidecar.web.websocket import HEARTBEAT, WebSocketTransport
 
 log = get_logger(__name__)
 
 WEBSOCKET_PATHS = ("/websockify", "/")
 """Where a WebSocket is served: websockify's path and QEMU's."""
 
-HANDSHAKE_TIME = 10.0
-"""Seconds for a connection to send its request, and for its TLS handshake."""
-
-LONGEST_LINE = 4096
-"""Bytes of a request line or a header."""
-
-MOST_HEADERS = 64
-
-BACKLOG = 256
-
 _GREETING = "vdi-sidecar: the screen of a virtual machine. VNC over WebSocket is at /websockify.\n"
-
-
-class _RefusedRequests(logging.Filter):
-    """aiohttp logs a bad request as an error, with a traceback and what the client sent. It is neither our
-    fault nor ours to keep."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, HttpProcessingError):
-            return True
-        log.info("bad HTTP request refused", cause=type(error).__name__)
-        return False
-
-
-_http_log = logging.getLogger("sidecar.web.http")
-_http_log.addFilter(_RefusedRequests())
 
 
 class CannotServeWeb(SidecarError):
@@ -71,18 +43,7 @@ class WebServer:
         application.on_response_prepare.append(_sign)
         for path in WEBSOCKET_PATHS:
             application.router.add_get(path, self._get)
-        self._runner = web.AppRunner(
-            application,
-            access_log=None,
-            handle_signals=False,
-            keepalive_timeout=HANDSHAKE_TIME,
-            lingering_time=1.0,
-            logger=_http_log,
-            max_line_size=LONGEST_LINE,
-            max_field_size=LONGEST_LINE,
-            max_headers=MOST_HEADERS,
-            shutdown_timeout=CLOSE_TIME,
-        )
+        self._runner = runner(application, "sidecar.web.http")
 
     @property
     def ports(self) -> list[int]:
@@ -108,7 +69,7 @@ class WebServer:
                 )
             except OSError as error:
                 await self.close()
-                raise CannotServeWeb(f"cannot listen on {host or '*'}:{port}: {_reason(error)}") from None
+                raise CannotServeWeb(f"cannot listen on {host or '*'}:{port}: {why_not(error)}") from None
 
     async def close(self) -> None:
         """Stops listening, says goodbye to all and waits until they are gone, a few seconds at most."""
@@ -124,7 +85,7 @@ class WebServer:
     async def _get(self, request: web.Request) -> web.StreamResponse:
         if not is_upgrade(request.headers):
             return web.Response(text=_GREETING)
-        if not self._origins.admits(request.headers, _local_address(request)):
+        if not self._origins.admits(request.headers, local_address(request)):
             log.warning("WebSocket of a foreign page refused", origin=request.headers.get("Origin"))
             raise web.HTTPForbidden(text="Pages of this origin may not connect.\n")
         try:
@@ -147,22 +108,7 @@ class WebServer:
         connection = WebSocketTransport(
             lower, self._protocol_factory(), subprotocol=subprotocol, heartbeat=self._heartbeat
         )
-        self._connections.add(connection)
-        try:
-            connection.open()
-            request.protocol.keep_alive(False)
-            # it asks no more of its parser than feed_data and feed_eof
-            request.protocol.set_parser(cast("Any", connection))
-            while not connection.gone.is_set():
-                await connection.over_high_water.wait()
-                with suppress(ConnectionError):
-                    await writer.drain()
-                connection.drained()
-        finally:
-            self._connections.discard(connection)
-            if not connection.gone.is_set():
-                connection.abort()
-                connection.feed_eof()
+        await carry(request, writer, connection, self._connections)
 
 
 async def start_web(
@@ -185,14 +131,3 @@ async def start_web(
 
 async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "vdi-sidecar"
-
-
-def _local_address(request: web.Request) -> str:
-    name = request.get_extra_info("sockname")
-    return str(name[0]) if isinstance(name, tuple) and name else ""
-
-
-def _reason(error: OSError) -> str:
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno).lower()
-    return str(error.strerror or error)
