@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import ExitStack
 
+from support.freerdp import program
 from support.freerdp_clipboard import copied, freerdp_with_clipboard, paste
 from support.rdp_house import house
 from support.synthetic_guest import SyntheticClipboard
@@ -15,8 +16,15 @@ from sidecar.rdp.channel_table import ChannelTable
 from sidecar.rdp.clipboard_channel import clipboard_channels
 from sidecar.rdp.desktop import Desktop
 
-TEXTS = ("Grüße,\n\tÑandú, 世界 🙂", "one line", "".join(f"{number}: Zeile ß\n" for number in range(20_000)))
+TEXTS: tuple[str, ...] = (
+    "Grüße,\n\tÑandú, 世界 🙂",
+    "one line",
+    "".join(f"{number}: Zeile ß\n" for number in range(20_000)),
+)
 """The last one is in many pieces on its way, either way."""
+if program()[1] > 2:
+    # FreeRDP 3.15 gives no such text to programs beside it, and puts its length before one of theirs
+    TEXTS = TEXTS[:-1]
 
 
 async def pasted(x_server: XServer, expected: str) -> None:
@@ -41,9 +49,11 @@ async def test_text_goes_both_ways_between_the_machine_and_freerdp(x_server: XSe
                 address = ("127.0.0.1", here.port)
                 viewer = await asyncio.to_thread(freerdp_with_clipboard, x_server, address)
                 stack.callback(viewer.close)
-                await eventually(
-                    lambda: clipboard.offered[-1:] == ["before"], "the machine has the first text"
-                )
+                # FreeRDP 3 tells of what is copied from then on
+                if program()[1] == 2:
+                    await eventually(
+                        lambda: clipboard.offered[-1:] == ["before"], "the machine has the first text"
+                    )
             for text in TEXTS:
                 clipboard.copy(text)
                 await pasted(x_server, text)

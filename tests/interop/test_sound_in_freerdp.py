@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import uvloop
 from support.bus import Bus
-from support.freerdp import Settings
+from support.freerdp import Settings, program
 from support.freerdp_sound import HUM, PATIENT, PulseAudio, SoundingFreeRdp
 from support.rdp_house import RdpHouse, house
 from support.synthetic_guest import SyntheticAudio, SyntheticMicrophone
@@ -40,6 +40,7 @@ BOTH = f"/sound:{PATIENT}"
 LOG = "/log-filters:com.freerdp.channels.rdpsnd.client:DEBUG"
 
 DYNAMIC = f"/dvc:rdpsnd,{PATIENT}"
+"""The dynamic channel alone. Version 3 has the static one too then, and is served there."""
 
 SAMPLES = {"s16/48000/2"}
 COMPRESSED = {"aac/44100/2", "opus/48000/2"}
@@ -137,16 +138,17 @@ async def play_tone(audio: SyntheticAudio, table: Table, hertz: int, seconds: fl
     audio.end()
 
 
+CHANNELS = [pytest.param(BOTH, "rdpsnd", id="static")]
+if program()[1] == 2:
+    CHANNELS.append(pytest.param(DYNAMIC, "AUDIO_PLAYBACK_DVC", id="dynamic"))
+
+
 @pytest.mark.parametrize(
-    ("option", "name", "compression", "forms"),
-    [
-        (BOTH, "rdpsnd", Compression.NEVER, SAMPLES),
-        (DYNAMIC, "AUDIO_PLAYBACK_DVC", Compression.NEVER, SAMPLES),
-        (BOTH, "rdpsnd", Compression.ALWAYS, COMPRESSED),
-        (DYNAMIC, "AUDIO_PLAYBACK_DVC", Compression.ALWAYS, COMPRESSED),
-    ],
-    ids=["static", "dynamic", "static compressed", "dynamic compressed"],
+    ("compression", "forms"),
+    [(Compression.NEVER, SAMPLES), (Compression.ALWAYS, COMPRESSED)],
+    ids=["samples", "compressed"],
 )
+@pytest.mark.parametrize(("option", "name"), CHANNELS)
 async def test_the_client_plays_the_tone(
     x_server: XServer, pulse: PulseAudio, option: str, name: str, compression: Compression, forms: set[str]
 ) -> None:
