@@ -20,7 +20,7 @@ from sidecar.config.options import (
 )
 from sidecar.log import configure
 
-ATTACH = ("dbus_address", "p2p_fd", "qmp")
+ATTACH = ("dbus_address", "p2p_fd", "qmp", "libvirt")
 
 
 @click.command(
@@ -58,6 +58,20 @@ Every setting can also stand in the file of --config (max-sessions = 8) and in t
     type=int,
     metavar="FD",
     help="An inherited descriptor of a connection to QEMU.",
+)
+@setting(
+    "--libvirt",
+    section="Where the machine is",
+    metavar="URI",
+    help="The libvirt that runs the machine, such as qemu:///system; with --domain.",
+)
+@setting("--domain", section="Where the machine is", metavar="NAME", help="Its name or UUID there.")
+@setting(
+    "--control-qmp",
+    section="Where the machine is",
+    type=FILE,
+    metavar="SOCKET",
+    help="A QMP socket to ask about the machine and to control it, beside --dbus-address or --p2p-fd.",
 )
 @daemon_settings
 @click.pass_context

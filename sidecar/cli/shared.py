@@ -18,6 +18,7 @@ from sidecar.config.options import (
     LogLevel,
     MicrophoneName,
     RdpSecurityName,
+    ScreenshotName,
     SerialName,
     ShareName,
 )
@@ -216,6 +217,28 @@ LISTEN_SETTINGS: tuple[Callable[[Any], Any], ...] = (
         help="Serve the management API, by which USB devices come too, as --vnc serves VNC. `none`: no API.",
     ),
     setting(
+        "--api-client-ca",
+        section="Listen",
+        type=FILE,
+        metavar="PATH",
+        help="Let clients of the management API show certificates that these sign; needs --tls-dir.",
+    ),
+    setting(
+        "--api-roles",
+        section="Listen",
+        type=FILE,
+        metavar="PATH",
+        help="File that says who is viewer, operator or admin in the management API; without it the daemon's "
+        "user and root are admins at a unix socket, and certificates have no role.",
+    ),
+    setting(
+        "--screenshots",
+        section="Listen",
+        type=click.Choice(get_args(ScreenshotName)),
+        help="Whether the management API gives pictures of the screen: always, only while nobody watches, or "
+        "never.",
+    ),
+    setting(
         "--tls-dir",
         section="Listen",
         type=FILE,
@@ -236,7 +259,8 @@ SESSION_SETTINGS: tuple[Callable[[Any], Any], ...] = (
         "--auth",
         section="Sessions",
         type=click.Choice(get_args(AuthName)),
-        help="How viewers prove who they are; --password-file alone means password.",
+        help="How viewers prove who they are; --password-file and --users-file mean password. Where anybody "
+        "is asked, tickets let in too.",
     ),
     setting(
         "--password-file",
@@ -244,6 +268,13 @@ SESSION_SETTINGS: tuple[Callable[[Any], Any], ...] = (
         type=FILE,
         metavar="PATH",
         help="File that holds the password, such as a mounted secret; read again at every login.",
+    ),
+    setting(
+        "--users-file",
+        section="Sessions",
+        type=FILE,
+        metavar="PATH",
+        help="File of users with hashed passwords; read again when it has changed.",
     ),
     setting(
         "--auth-timeout",
@@ -377,13 +408,15 @@ def option_values(ctx: click.Context, values: Mapping[str, Any]) -> dict[str, An
     made = dict(values)
     for option in ("vnc", "rdp", "api"):
         made[option] = _addresses(option, made[option])
-    if made["password_file"] is not None:
-        if not given(ctx, "auth") or rank(ctx, "auth") > rank(ctx, "password_file"):
+    for secret in ("password_file", "users_file"):
+        if made[secret] is None:
+            continue
+        if not given(ctx, "auth") or rank(ctx, "auth") > rank(ctx, secret):
             made["auth"] = "password"
-        elif made["auth"] == "none" and rank(ctx, "auth") < rank(ctx, "password_file"):
-            made["password_file"] = None
-        else:
-            made["password_file"] = made["password_file"].absolute()
+        elif made["auth"] != "password" and rank(ctx, "auth") < rank(ctx, secret):
+            made[secret] = None
+            continue
+        made[secret] = made[secret].absolute()
     chosen = {name: value for name, value in made.items() if value is not None}
     if chosen.get("hook_dir") == Path("none"):
         chosen["hook_dir"] = None

@@ -12,7 +12,8 @@ from sidecar.config.run_directory import HOOK_VOLUME
 from sidecar.errors import UsageError
 
 ShareName: TypeAlias = Literal["shared", "exclusive", "single"]
-AuthName: TypeAlias = Literal["none", "password"]
+AuthName: TypeAlias = Literal["none", "password", "ticket"]
+ScreenshotName: TypeAlias = Literal["always", "unwatched", "never"]
 RdpSecurityName: TypeAlias = Literal["negotiate", "nla", "tls"]
 MicrophoneName: TypeAlias = Literal["off", "first", "last"]
 ClipboardName: TypeAlias = Literal["both", "to-guest", "from-guest", "off"]
@@ -48,12 +49,20 @@ class DaemonOptions:
     view_only: bool = False
     auth: AuthName = "none"
     password_file: Path | None = None
+    users_file: Path | None = None
+    """Users of their own, with hashed passwords."""
     auth_timeout: float = 30.0
     """Seconds for a connection to authenticate."""
     metrics: TcpAddress | None = None
     """Where Prometheus may ask for the metrics; they name no users and no addresses."""
     api: tuple[ListenAddress, ...] = ()
     """Where the management API is served; empty: nowhere."""
+    api_client_ca: Path | None = None
+    """Certificates of those who sign the clients' certificates of the management API; None: it takes none."""
+    api_roles: Path | None = None
+    """Which certificate, and which local user, has which role there; None: this user and root are admins."""
+    screenshots: ScreenshotName = "always"
+    """Whether the management API gives pictures of the screen: always, while nobody watches, never."""
     tls_dir: Path | None = None
     """Holds tls.crt and tls.key, and ca.crt if there is one. None: RDP signs its own certificate."""
     allow_power: bool = False
@@ -98,6 +107,12 @@ class ServeOptions(DaemonOptions):
     """An open descriptor of a connection to QEMU's D-Bus display."""
     qmp: Path | None = None
     """QEMU's QMP socket, by which a connection is handed to QEMU."""
+    libvirt: str | None = None
+    """URI of the libvirt that runs `domain`."""
+    domain: str | None = None
+    """Name or UUID of the machine in `libvirt`."""
+    control_qmp: Path | None = None
+    """A QMP socket for information and control alone, beside a bus or a descriptor."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -107,13 +122,23 @@ class ServeOptions(DaemonOptions):
                 ("--dbus-address", self.dbus_address),
                 ("--p2p-fd", self.p2p_fd),
                 ("--qmp", self.qmp),
+                ("--libvirt", self.libvirt),
             )
             if value is not None
         ]
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} exclude each other: say once where the machine is")
         if not given:
-            raise UsageError("say where the machine is: --dbus-address ADDRESS, --qmp SOCKET or --p2p-fd FD")
+            raise UsageError(
+                "say where the machine is: --dbus-address ADDRESS, --qmp SOCKET, --libvirt URI --domain NAME "
+                "or --p2p-fd FD"
+            )
+        if (self.libvirt is None) != (self.domain is None):
+            raise UsageError("--libvirt URI and --domain NAME belong together")
+        if self.control_qmp is not None and (self.qmp is not None or self.libvirt is not None):
+            raise UsageError(
+                "--control-qmp is of no use with --qmp or --libvirt, which control the machine too"
+            )
         if self.p2p_fd is not None and self.p2p_fd < 0:
             raise UsageError(f"--p2p-fd {self.p2p_fd} is not a file descriptor")
         if self.dbus_address is not None:
@@ -205,6 +230,7 @@ def _check(options: DaemonOptions) -> None:
     for option, value, allowed in (
         ("--share", options.share, get_args(ShareName)),
         ("--auth", options.auth, get_args(AuthName)),
+        ("--screenshots", options.screenshots, get_args(ScreenshotName)),
         ("--rdp-security", options.rdp_security, get_args(RdpSecurityName)),
         ("--microphone", options.microphone, get_args(MicrophoneName)),
         ("--clipboard", options.clipboard, get_args(ClipboardName)),
@@ -221,10 +247,14 @@ def _check(options: DaemonOptions) -> None:
         raise UsageError(
             f"--keyboard-layout {options.keyboard_layout!r} is not a layout: write en-us, de, fr"
         )
-    if options.auth == "password" and options.password_file is None:
-        raise UsageError("--auth password needs --password-file PATH")
-    if options.auth == "none" and options.password_file is not None:
-        raise UsageError("--password-file is of no use with --auth none: leave one of them out")
+    files = (("--password-file", options.password_file), ("--users-file", options.users_file))
+    if options.auth == "password" and all(path is None for _, path in files):
+        raise UsageError("--auth password needs --password-file PATH or --users-file PATH")
+    for option, path in files:
+        if options.auth != "password" and path is not None:
+            raise UsageError(f"{option} is of no use with --auth {options.auth}: leave one of them out")
+    if options.api_client_ca is not None and options.tls_dir is None:
+        raise UsageError("--api-client-ca needs --tls-dir DIR: certificates are shown within TLS")
     if options.auth == "none" and options.rdp_security == "nla":
         raise UsageError("--rdp-security nla proves a password: add --password-file PATH")
     _check_places(options)
@@ -263,8 +293,9 @@ def _check_reach(options: DaemonOptions) -> None:
         return
     for option, address in _listeners(options):
         # metrics name nobody, and there is nothing to type on
-        if option != "--metrics" and not address.is_local:
+        guarded = option == "--metrics" or (option == "--api" and options.api_client_ca is not None)
+        if not guarded and not address.is_local:
             raise UsageError(
                 f"{option} {address} can be reached from outside and nobody would be asked for a password: "
-                "add --password-file PATH, listen on 127.0.0.1, or say --insecure"
+                "add --password-file PATH or --auth ticket, listen on 127.0.0.1, or say --insecure"
             )

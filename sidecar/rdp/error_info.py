@@ -37,6 +37,7 @@ _OF_REASON: Mapping[EndReason, ErrorInfo | None] = MappingProxyType(
     {
         EndReason.CLOSED: None,
         EndReason.DISCONNECTED: ErrorInfo.RPC_INITIATED_DISCONNECT,
+        EndReason.TICKET_OVER: ErrorInfo.RPC_INITIATED_DISCONNECT,
         EndReason.REPLACED: ErrorInfo.DISCONNECTED_BY_OTHER_CONNECTION,
         EndReason.OCCUPIED: ErrorInfo.SERVER_DENIED_CONNECTION,
         EndReason.FULL: ErrorInfo.SERVER_DENIED_CONNECTION,

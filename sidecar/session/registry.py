@@ -70,6 +70,9 @@ class Registry:
         """Raised by one at every change that observers hear of."""
         self.changes: Observers[[]] = Observers()
         """Called at once when a session has come, was initialized, was switched or has gone."""
+        self.events: Observers[[Session]] = Observers()
+        """Called with a session whose state has just changed (it has come, was initialized, has gone), before
+        `changes`."""
 
     def connect(
         self,
@@ -101,6 +104,7 @@ class Registry:
         )
         self._waiting[session_id] = session
         log.debug("session connected", session=session_id, protocol=protocol, address=address)
+        self.events.notify(session)
         self.changed()
         return session
 
@@ -126,8 +130,10 @@ class Registry:
         shared: bool = True,
         view_only: bool = False,
         console: int = 0,
+        ticket: str = "",
+        consoles: frozenset[str] | None = None,
     ) -> None:
-        """Counts a session that has authenticated, as the policy allows.
+        """Counts a session that has authenticated, as the policy allows. `ticket`, `consoles`: see Session.
 
         Raises SessionRefused: FULL, OCCUPIED, why the registry was closed, or why it was ended meanwhile.
         A refused session stays connected: its frontend tells the peer and reports `disconnected`.
@@ -145,6 +151,8 @@ class Registry:
         session.shared = shared
         session.view_only = view_only or self.policy.view_only
         session.console = console
+        session.ticket = ticket
+        session.consoles = consoles
         log.info(
             "session initialized",
             session=session.id,
@@ -156,6 +164,7 @@ class Registry:
             auth=auth,
             sessions=len(self._initialized),
         )
+        self.events.notify(session)
         self.changed()
 
     def disconnected(self, session: Session, reason: EndReason = EndReason.CLOSED) -> None:
@@ -261,6 +270,7 @@ class Registry:
             bytes_received=session.bytes_received,
             sessions=len(self._initialized),
         )
+        self.events.notify(session)
         return True
 
     def _end(self, session: Session, reason: EndReason) -> None:

@@ -27,6 +27,7 @@ class Session:
         "bytes_sent",
         "connected_at",
         "console",
+        "consoles",
         "disconnected_at",
         "encoding",
         "end",
@@ -39,6 +40,7 @@ class Session:
         "round_trip",
         "shared",
         "state",
+        "ticket",
         "tls",
         "transport",
         "user",
@@ -78,6 +80,10 @@ class Session:
         self.view_only_changes: Observers[[]] = Observers()
         """Called when `view_only` was switched while the session lives: let go of what it holds."""
         self.console = 0
+        self.ticket = ""
+        """The id of the ticket that it has logged in with; empty: none."""
+        self.consoles: frozenset[str] | None = None
+        """Labels, numbers or names of serial ports of the consoles that it may see; None: all."""
         self.connected_at = connected_at
         """Seconds since 1970, as `initialized_at` and `disconnected_at`."""
         self.initialized_at: float | None = None

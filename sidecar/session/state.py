@@ -54,6 +54,7 @@ class EndReason(Enum):
 
     CLOSED = ("closed", "the connection was closed")
     DISCONNECTED = ("disconnected", "an administrator ended this session")
+    TICKET_OVER = ("ticket-over", "the ticket of this session is not valid any more")
     REPLACED = ("replaced", "another session has taken over")
     OCCUPIED = ("occupied", "somebody else is connected and this machine takes one session only")
     FULL = ("full", "this machine has as many sessions as it may have")

@@ -73,6 +73,7 @@ class SessionStatus(TypedDict):
     address: str
     user: str
     auth: str
+    ticket: str
     view_only: bool
     console: int
     connected: str
@@ -174,6 +175,7 @@ def session_status(session: Session) -> SessionStatus:
         address=session.address,
         user=session.user,
         auth=session.auth,
+        ticket=session.ticket,
         view_only=session.view_only,
         console=session.console,
         connected=_rfc3339(session.connected_at),

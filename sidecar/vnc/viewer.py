@@ -27,7 +27,14 @@ LOGIN_FAILED = "Authentication failed"
 """The text that QEMU's server gives; some clients show it to their user."""
 
 _WORTH_READING = frozenset(
-    {EndReason.DISCONNECTED, EndReason.REPLACED, EndReason.SERVER_ERROR, EndReason.SHUTDOWN, EndReason.GONE}
+    {
+        EndReason.DISCONNECTED,
+        EndReason.TICKET_OVER,
+        EndReason.REPLACED,
+        EndReason.SERVER_ERROR,
+        EndReason.SHUTDOWN,
+        EndReason.GONE,
+    }
 )
 """What is not the client's own doing. RFB has no way to tell it but the picture."""
 

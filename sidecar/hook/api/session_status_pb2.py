@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sidecar/hook/api/session_status.proto\x12\x14vdi.sidecar.v1alpha1\"\x0c\n\nGetRequest\"\x0e\n\x0cWatchRequest\"\x8b\x02\n\x06Status\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12.\n\x07service\x18\x02 \x01(\x0b\x32\x1d.vdi.sidecar.v1alpha1.Service\x12/\n\x08sessions\x18\x03 \x03(\x0b\x32\x1d.vdi.sidecar.v1alpha1.Session\x12\x30\n\x02vm\x18\x04 \x01(\x0b\x32$.vdi.sidecar.v1alpha1.VirtualMachine\x12,\n\x06health\x18\x05 \x01(\x0b\x32\x1c.vdi.sidecar.v1alpha1.Health\x12,\n\x03usb\x18\x06 \x03(\x0b\x32\x1f.vdi.sidecar.v1alpha1.UsbDevice\"\xa0\x01\n\x07Service\x12\x32\n\x03vnc\x18\x01 \x01(\x0b\x32%.vdi.sidecar.v1alpha1.ProtocolService\x12\x32\n\x03rdp\x18\x02 \x01(\x0b\x32%.vdi.sidecar.v1alpha1.ProtocolService\x12-\n\x03usb\x18\x03 \x01(\x0b\x32 .vdi.sidecar.v1alpha1.UsbService\"#\n\x0fProtocolService\x12\x10\n\x08sessions\x18\x01 \x01(\x05\"\x1d\n\nUsbService\x12\x0f\n\x07\x64\x65vices\x18\x01 \x01(\x05\"\xf0\x02\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x0b\n\x03tls\x18\x04 \x01(\x08\x12\r\n\x05state\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x0c\n\x04user\x18\x07 \x01(\t\x12\x0c\n\x04\x61uth\x18\x08 \x01(\t\x12\x11\n\tview_only\x18\t \x01(\x08\x12\x0f\n\x07\x63onsole\x18\n \x01(\x05\x12\x11\n\tconnected\x18\x0b \x01(\t\x12\x13\n\x0binitialized\x18\x0c \x01(\t\x12\x12\n\nbytes_sent\x18\r \x01(\x03\x12\x16\n\x0e\x62ytes_received\x18\x0e \x01(\x03\x12\x0e\n\x06\x66rames\x18\x0f \x01(\x03\x12\x10\n\x08\x65ncoding\x18\x10 \x01(\t\x12\x15\n\rround_trip_ms\x18\x11 \x01(\x01\x12\r\n\x05\x61udio\x18\x12 \x01(\t\x12\x17\n\x0f\x61udio_drop_outs\x18\x13 \x01(\x03\x12\x12\n\nmicrophone\x18\x14 \x01(\x08\"h\n\tUsbDevice\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\x0f\n\x07product\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\r\n\x05speed\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\"l\n\x0eVirtualMachine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04uuid\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12/\n\x08\x63onsoles\x18\x04 \x03(\x0b\x32\x1d.vdi.sidecar.v1alpha1.Console\"F\n\x07\x43onsole\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\"H\n\x06Health\x12\r\n\x05state\x18\x01 \x01(\t\x12/\n\x08problems\x18\x02 \x03(\x0b\x32\x1d.vdi.sidecar.v1alpha1.Problem\":\n\x07Problem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x10\n\x08severity\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t2\xa3\x01\n\rSessionStatus\x12\x45\n\x03Get\x12 .vdi.sidecar.v1alpha1.GetRequest\x1a\x1c.vdi.sidecar.v1alpha1.Status\x12K\n\x05Watch\x12\".vdi.sidecar.v1alpha1.WatchRequest\x1a\x1c.vdi.sidecar.v1alpha1.Status0\x01\x42#Z!vdi-sidecar/api/v1alpha1;v1alpha1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sidecar/hook/api/session_status.proto\x12\x14vdi.sidecar.v1alpha1\"\x0c\n\nGetRequest\"\x0e\n\x0cWatchRequest\"\x8b\x02\n\x06Status\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12.\n\x07service\x18\x02 \x01(\x0b\x32\x1d.vdi.sidecar.v1alpha1.Service\x12/\n\x08sessions\x18\x03 \x03(\x0b\x32\x1d.vdi.sidecar.v1alpha1.Session\x12\x30\n\x02vm\x18\x04 \x01(\x0b\x32$.vdi.sidecar.v1alpha1.VirtualMachine\x12,\n\x06health\x18\x05 \x01(\x0b\x32\x1c.vdi.sidecar.v1alpha1.Health\x12,\n\x03usb\x18\x06 \x03(\x0b\x32\x1f.vdi.sidecar.v1alpha1.UsbDevice\"\xa0\x01\n\x07Service\x12\x32\n\x03vnc\x18\x01 \x01(\x0b\x32%.vdi.sidecar.v1alpha1.ProtocolService\x12\x32\n\x03rdp\x18\x02 \x01(\x0b\x32%.vdi.sidecar.v1alpha1.ProtocolService\x12-\n\x03usb\x18\x03 \x01(\x0b\x32 .vdi.sidecar.v1alpha1.UsbService\"#\n\x0fProtocolService\x12\x10\n\x08sessions\x18\x01 \x01(\x05\"\x1d\n\nUsbService\x12\x0f\n\x07\x64\x65vices\x18\x01 \x01(\x05\"\x80\x03\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x0b\n\x03tls\x18\x04 \x01(\x08\x12\r\n\x05state\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x0c\n\x04user\x18\x07 \x01(\t\x12\x0c\n\x04\x61uth\x18\x08 \x01(\t\x12\x11\n\tview_only\x18\t \x01(\x08\x12\x0f\n\x07\x63onsole\x18\n \x01(\x05\x12\x11\n\tconnected\x18\x0b \x01(\t\x12\x13\n\x0binitialized\x18\x0c \x01(\t\x12\x12\n\nbytes_sent\x18\r \x01(\x03\x12\x16\n\x0e\x62ytes_received\x18\x0e \x01(\x03\x12\x0e\n\x06\x66rames\x18\x0f \x01(\x03\x12\x10\n\x08\x65ncoding\x18\x10 \x01(\t\x12\x15\n\rround_trip_ms\x18\x11 \x01(\x01\x12\r\n\x05\x61udio\x18\x12 \x01(\t\x12\x17\n\x0f\x61udio_drop_outs\x18\x13 \x01(\x03\x12\x12\n\nmicrophone\x18\x14 \x01(\x08\x12\x0e\n\x06ticket\x18\x15 \x01(\t\"h\n\tUsbDevice\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\x0f\n\x07product\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\r\n\x05speed\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\"l\n\x0eVirtualMachine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04uuid\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12/\n\x08\x63onsoles\x18\x04 \x03(\x0b\x32\x1d.vdi.sidecar.v1alpha1.Console\"F\n\x07\x43onsole\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\"H\n\x06Health\x12\r\n\x05state\x18\x01 \x01(\t\x12/\n\x08problems\x18\x02 \x03(\x0b\x32\x1d.vdi.sidecar.v1alpha1.Problem\":\n\x07Problem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x10\n\x08severity\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t2\xa3\x01\n\rSessionStatus\x12\x45\n\x03Get\x12 .vdi.sidecar.v1alpha1.GetRequest\x1a\x1c.vdi.sidecar.v1alpha1.Status\x12K\n\x05Watch\x12\".vdi.sidecar.v1alpha1.WatchRequest\x1a\x1c.vdi.sidecar.v1alpha1.Status0\x01\x42#Z!vdi-sidecar/api/v1alpha1;v1alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,17 +45,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USBSERVICE']._serialized_start=563
   _globals['_USBSERVICE']._serialized_end=592
   _globals['_SESSION']._serialized_start=595
-  _globals['_SESSION']._serialized_end=963
-  _globals['_USBDEVICE']._serialized_start=965
-  _globals['_USBDEVICE']._serialized_end=1069
-  _globals['_VIRTUALMACHINE']._serialized_start=1071
-  _globals['_VIRTUALMACHINE']._serialized_end=1179
-  _globals['_CONSOLE']._serialized_start=1181
-  _globals['_CONSOLE']._serialized_end=1251
-  _globals['_HEALTH']._serialized_start=1253
-  _globals['_HEALTH']._serialized_end=1325
-  _globals['_PROBLEM']._serialized_start=1327
-  _globals['_PROBLEM']._serialized_end=1385
-  _globals['_SESSIONSTATUS']._serialized_start=1388
-  _globals['_SESSIONSTATUS']._serialized_end=1551
+  _globals['_SESSION']._serialized_end=979
+  _globals['_USBDEVICE']._serialized_start=981
+  _globals['_USBDEVICE']._serialized_end=1085
+  _globals['_VIRTUALMACHINE']._serialized_start=1087
+  _globals['_VIRTUALMACHINE']._serialized_end=1195
+  _globals['_CONSOLE']._serialized_start=1197
+  _globals['_CONSOLE']._serialized_end=1267
+  _globals['_HEALTH']._serialized_start=1269
+  _globals['_HEALTH']._serialized_end=1341
+  _globals['_PROBLEM']._serialized_start=1343
+  _globals['_PROBLEM']._serialized_end=1401
+  _globals['_SESSIONSTATUS']._serialized_start=1404
+  _globals['_SESSIONSTATUS']._serialized_end=1567
 # @@protoc_insertion_point(module_scope)

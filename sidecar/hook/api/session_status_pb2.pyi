@@ -52,7 +52,7 @@ class UsbService(_message.Message):
     def __init__(self, devices: _Optional[int] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("id", "protocol", "transport", "tls", "state", "address", "user", "auth", "view_only", "console", "connected", "initialized", "bytes_sent", "bytes_received", "frames", "encoding", "round_trip_ms", "audio", "audio_drop_outs", "microphone")
+    __slots__ = ("id", "protocol", "transport", "tls", "state", "address", "user", "auth", "view_only", "console", "connected", "initialized", "bytes_sent", "bytes_received", "frames", "encoding", "round_trip_ms", "audio", "audio_drop_outs", "microphone", "ticket")
     ID_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     TRANSPORT_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,7 @@ class Session(_message.Message):
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     AUDIO_DROP_OUTS_FIELD_NUMBER: _ClassVar[int]
     MICROPHONE_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
     id: str
     protocol: str
     transport: str
@@ -93,7 +94,8 @@ class Session(_message.Message):
     audio: str
     audio_drop_outs: int
     microphone: bool
-    def __init__(self, id: _Optional[str] = ..., protocol: _Optional[str] = ..., transport: _Optional[str] = ..., tls: bool = ..., state: _Optional[str] = ..., address: _Optional[str] = ..., user: _Optional[str] = ..., auth: _Optional[str] = ..., view_only: bool = ..., console: _Optional[int] = ..., connected: _Optional[str] = ..., initialized: _Optional[str] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., frames: _Optional[int] = ..., encoding: _Optional[str] = ..., round_trip_ms: _Optional[float] = ..., audio: _Optional[str] = ..., audio_drop_outs: _Optional[int] = ..., microphone: bool = ...) -> None: ...
+    ticket: str
+    def __init__(self, id: _Optional[str] = ..., protocol: _Optional[str] = ..., transport: _Optional[str] = ..., tls: bool = ..., state: _Optional[str] = ..., address: _Optional[str] = ..., user: _Optional[str] = ..., auth: _Optional[str] = ..., view_only: bool = ..., console: _Optional[int] = ..., connected: _Optional[str] = ..., initialized: _Optional[str] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., frames: _Optional[int] = ..., encoding: _Optional[str] = ..., round_trip_ms: _Optional[float] = ..., audio: _Optional[str] = ..., audio_drop_outs: _Optional[int] = ..., microphone: bool = ..., ticket: _Optional[str] = ...) -> None: ...
 
 class UsbDevice(_message.Message):
     __slots__ = ("slot", "vendor", "product", "kind", "speed", "address")

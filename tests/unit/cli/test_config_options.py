@@ -66,7 +66,7 @@ def test_listening_to_the_world_without_authentication_is_refused(
         ({"dbus_address": "unix:path=/a b"}, "not a D-Bus address"),
         ({"auth": "password"}, "needs --password-file"),
         ({"password_file": Path("p")}, "of no use with --auth none"),
-        ({"auth": "ticket"}, "--auth 'ticket' is none of none, password"),
+        ({"auth": "card"}, "--auth 'card' is none of none, password, ticket"),
         ({"share": "all"}, "--share 'all' is none of"),
         ({"log_level": "loud"}, "--log-level 'loud' is none of"),
         ({"max_sessions": 0}, "--max-sessions must be 1 or more"),
