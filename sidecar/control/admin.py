@@ -5,8 +5,7 @@ import errno
 import fcntl
 import os
 import socket
-import struct
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from types import TracebackType
@@ -16,9 +15,13 @@ from sidecar.control.admin_commands import (
     LONGEST_REQUEST,
     CommandTable,
     Json,
+    Request,
     error_line,
     result_line,
 )
+from sidecar.control.audit import Outcome, audit
+from sidecar.control.peer import peer_uid
+from sidecar.control.role import Caller, Role
 from sidecar.errors import SidecarError
 from sidecar.log import get_logger
 
@@ -91,17 +94,21 @@ class AdminServer:
 
     async def _speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if _peer_uid(writer) not in (0, os.geteuid()):
+            uid = peer_uid(writer.get_extra_info("socket"))
+            if uid not in (0, os.geteuid()):
+                audit(Caller(f"uid {uid}", "unix", None), "admin socket", "refused")
                 await self._refuse(reader, writer, "only the daemon's user and root may manage it")
             elif len(self._conversations) > MAX_CONNECTIONS:
                 await self._refuse(reader, writer, "too many clients manage this daemon already")
             else:
-                await self._answer_requests(reader, writer)
+                await self._answer_requests(reader, writer, Caller(f"uid {uid}", "unix", Role.ADMIN))
         except* (ConnectionError, TimeoutError) as group:
             log.debug("admin client lost", reason=str(group.exceptions[0]) or "time limit")
             writer.transport.abort()
 
-    async def _answer_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer_requests(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: Caller
+    ) -> None:
         while True:
             try:
                 async with asyncio.timeout(self._time_limit):
@@ -112,8 +119,7 @@ class AdminServer:
                 await self._refuse(reader, writer, f"a request has at most {LONGEST_REQUEST} bytes")
                 return
             try:
-                request = self._commands.parse(line)
-                answer = request.command.answer(request.arguments)
+                answer = await _answer(self._commands.parse(line), caller)
             except SidecarError as error:
                 await self._write(writer, error_line(str(error)))
                 continue
@@ -187,12 +193,22 @@ def _listening_socket(path: Path) -> socket.socket:
     return listener
 
 
-def _peer_uid(writer: asyncio.StreamWriter) -> int:
-    credentials = writer.get_extra_info("socket").getsockopt(
-        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
-    )
-    _pid, uid, _gid = struct.unpack("3i", credentials)
-    return int(uid)
+async def _answer(request: Request, caller: Caller) -> Json | AsyncGenerator[Json, None]:
+    """Does what is asked, and has it in the audit log if it changes anything. Raises SidecarError."""
+    command = request.command
+    outcome: Outcome = "failed"
+    try:
+        answer = command.answer(request.arguments)
+        if isinstance(answer, Awaitable):
+            answer = await answer
+        outcome = "done"
+    except SidecarError:
+        outcome = "refused"
+        raise
+    finally:
+        if command.changes:
+            audit(caller, command.name, outcome, request.told)
+    return answer
 
 
 def _reason(error: OSError) -> str:

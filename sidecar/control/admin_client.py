@@ -3,12 +3,12 @@
 import json
 import os
 import socket
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
 
+from sidecar.control.peer import peer_uid
 from sidecar.errors import SidecarError
 
 Json: TypeAlias = Any
@@ -94,13 +94,8 @@ def connect_admin(path: Path, *, time_limit: float | None = 10.0) -> Iterator[Ad
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise DaemonUnreachable(f"cannot reach the daemon at {path}: {reason}") from None
-        owner = _peer_uid(connection)
+        owner = peer_uid(connection)
         if os.geteuid() not in (0, owner) and owner != 0:
             raise DaemonUnreachable(f"the daemon at {path} belongs to another user (uid {owner})")
         with connection.makefile("rwb") as stream:
             yield AdminClient(cast(BinaryIO, stream), path)
-
-
-def _peer_uid(connection: socket.socket) -> int:
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", credentials)[1])

@@ -6,7 +6,7 @@ Nothing here does I/O.
 """
 
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -15,7 +15,7 @@ from sidecar.session.feed import StatusFeed
 
 Json: TypeAlias = Any
 Arguments: TypeAlias = Mapping[str, Any]
-Answer: TypeAlias = Json | AsyncGenerator[Json, None]
+Answer: TypeAlias = Json | Awaitable[Json] | AsyncGenerator[Json, None]
 
 LONGEST_REQUEST = 4096
 """Bytes of a request line."""
@@ -27,14 +27,20 @@ class BadRequest(SidecarError):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command. `answer` takes the arguments, whose types are checked, and gives the result or a stream
-    of results; a SidecarError it raises is told to the client."""
+    """One command. `answer` takes the arguments, whose types are checked, and gives the result, a promise of
+    it, or a stream of results; a SidecarError it raises is told to the client.
+
+    `changes`: whether it changes anything, so that the audit log has a line of it; `audited`: the arguments
+    which that line tells, never a secret.
+    """
 
     name: str
     help: str
     answer: Callable[[Arguments], Answer]
     required: Mapping[str, type] = field(default_factory=dict)
     optional: Mapping[str, type] = field(default_factory=dict)
+    changes: bool = False
+    audited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,11 @@ class Request:
 
     command: Command
     arguments: Arguments
+
+    @property
+    def told(self) -> Arguments:
+        """What the audit log tells of the arguments."""
+        return {name: self.arguments[name] for name in self.command.audited if name in self.arguments}
 
 
 class CommandTable:
@@ -78,8 +89,9 @@ class CommandTable:
         for argument, value in fields.items():
             if argument not in known:
                 raise BadRequest(f"{command.name} takes {_names(known)}")
-            if type(value) is not known[argument]:
-                raise BadRequest(f"{argument} must be a {_TYPE_NAMES[known[argument]]}")
+            # a whole number is a number too, true is none
+            if type(value) is not known[argument] and not (known[argument] is float and type(value) is int):
+                raise BadRequest(f"{argument} must be {_TYPE_NAMES[known[argument]]}")
         for argument in command.required:
             if argument not in fields:
                 raise BadRequest(f"{command.name} needs {argument}")
@@ -90,8 +102,8 @@ class CommandTable:
         return [
             {
                 "command": command.name,
-                "required": {name: _TYPE_NAMES[kind] for name, kind in command.required.items()},
-                "optional": {name: _TYPE_NAMES[kind] for name, kind in command.optional.items()},
+                "required": _kinds(command.required),
+                "optional": _kinds(command.optional),
                 "help": command.help,
             }
             for command in self._commands.values()
@@ -133,20 +145,37 @@ def session_commands(feed: StatusFeed) -> tuple[Command, ...]:
             watch,
             optional={"counters": bool},
         ),
-        Command("disconnect", "ends one session", disconnect, required={"id": str}),
         Command(
-            "disconnect-all", "ends every session", lambda _arguments: {"disconnected": registry.end_all()}
+            "disconnect", "ends one session", disconnect, required={"id": str}, changes=True, audited=("id",)
+        ),
+        Command(
+            "disconnect-all",
+            "ends every session",
+            lambda _arguments: {"disconnected": registry.end_all()},
+            changes=True,
         ),
         Command(
             "view-only",
             "takes input away from a session (true) or gives it back (false)",
             view_only,
             required={"id": str, "value": bool},
+            changes=True,
+            audited=("id", "value"),
         ),
     )
 
 
-_TYPE_NAMES = {str: "string", bool: "boolean"}
+_TYPE_NAMES = {
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    list: "a list",
+}
+
+
+def _kinds(arguments: Mapping[str, type]) -> dict[str, str]:
+    return {name: _TYPE_NAMES[kind].split()[1] for name, kind in arguments.items()}
 
 
 def _names(arguments: Mapping[str, type]) -> str:

@@ -1,0 +1,34 @@
+"""The audit log: one line for everything that somebody changed, or was refused."""
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from sidecar.control.role import Caller
+from sidecar.log import get_logger
+
+log = get_logger(__name__)
+
+Outcome: TypeAlias = Literal["done", "refused", "failed"]
+"""`refused`: nothing was done; `failed`: it is not known how much was."""
+
+
+def audit(
+    caller: Caller,
+    operation: str,
+    outcome: Outcome,
+    given: Mapping[str, object] | None = None,
+    **context: object,
+) -> None:
+    """Writes the line. `given`: what was asked for beside the operation's name. Nothing of it is a secret."""
+    if given:
+        context["given"] = dict(given)
+    log.info(
+        "audit",
+        operation=operation,
+        outcome=outcome,
+        caller=caller.name,
+        how=caller.how,
+        role="none" if caller.role is None else caller.role.word,
+        address=caller.address,
+        **context,
+    )
