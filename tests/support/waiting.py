@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -27,3 +27,13 @@ async def eventually(condition: Callable[[], T], what: str, deadline: float = DE
         assert time.monotonic() < end, f"not within {deadline} s: {what}"
         await asyncio.sleep(0.02)
     return result
+
+
+async def eventually_true(
+    condition: Callable[[], Awaitable[bool]], what: str, deadline: float = DEADLINE
+) -> None:
+    """Waits for a condition that is a coroutine itself."""
+    end = time.monotonic() + deadline
+    while not await condition():
+        assert time.monotonic() < end, f"not within {deadline} s: {what}"
+        await asyncio.sleep(0.1)
