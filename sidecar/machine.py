@@ -16,7 +16,10 @@ class MachineUnreachable(SidecarError):
 
 
 class MachineRefused(SidecarError):
-    """The machine, or who runs it, did not do what was asked; nothing was changed. The text says why."""
+    """The machine, or who runs it, did not do what was asked; the text says why.
+
+    Nothing was changed, or the text says what the guest keeps of it.
+    """
 
 
 class MachineState(StrEnum):
