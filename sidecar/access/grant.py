@@ -31,6 +31,14 @@ class LoginThrottled(LoginRefused):
         self.wait = wait
 
 
+class LoginsBusy(LoginThrottled):
+    """Too many passwords wait to be looked at; this one was not."""
+
+    def __init__(self) -> None:
+        LoginRefused.__init__(self, "Too many logins at once: try again")
+        self.wait = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One login. `host`: the peer's address without its port; empty for a unix socket."""

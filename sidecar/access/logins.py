@@ -2,8 +2,14 @@
 
 from collections.abc import Callable
 
-from sidecar.access.grant import Attempt, Candidate, Grant, LoginFailed
+from sidecar.access.grant import Attempt, Candidate, Grant, LoginFailed, LoginThrottled
+from sidecar.access.login_log import LoginLog
 from sidecar.access.password import Passwords, same
+from sidecar.access.slow_checks import SlowChecks
+from sidecar.access.throttle import Throttle
+from sidecar.access.tickets import VNC, Tickets
+from sidecar.access.users import Users
+from sidecar.access.users_file import User
 
 
 class Logins:
@@ -12,23 +18,47 @@ class Logins:
     A frontend that gets a password in the clear asks `verify`. One whose peer proves a password without
     sending it looks through `candidates` and says how it went (`failed`). Both call `use` with the grant
     at the moment in which they let somebody in, and not before: that is what a one-time ticket is spent by.
+
+    What is None is not there: nobody is asked where all but `throttle` is. `throttle` None: an address may
+    fail as often as it likes.
     """
 
-    def __init__(self, passwords: Passwords | None = None) -> None:
+    def __init__(
+        self,
+        passwords: Passwords | None = None,
+        users: Users | None = None,
+        tickets: Tickets | None = None,
+        throttle: Throttle | None = None,
+    ) -> None:
         self._passwords = Passwords() if passwords is None else passwords
+        self._users = users
+        self._tickets = tickets
+        self._throttle = throttle
+        self._slow_checks = SlowChecks()
+        self._log = LoginLog()
 
     @property
     def asked(self) -> bool:
         """Whether anybody must prove anything. If not, nothing else here is called."""
-        return self._passwords.asked
+        return self._passwords.asked or self._users is not None or self._tickets is not None
 
     @property
     def has_candidates(self) -> bool:
-        """Whether there can be secrets in the clear, without which VNC's own authentication is no use."""
-        return self._passwords.asked
+        """Whether there can be secrets in the clear, without which VNC's own authentication is no use.
+
+        Beside users with hashes, tickets count while one for VNC is there.
+        """
+        if self._passwords.asked:
+            return True
+        if self._tickets is None:
+            return False
+        return self._users is None or self._tickets.open_to(VNC)
 
     def check(self, attempt: Attempt) -> None:
         """Raises LoginThrottled where too many attempts of that address have failed lately."""
+        if self._throttle is not None and (wait := self._throttle.wait(attempt.host)) > 0:
+            self._log.throttled(attempt)
+            raise LoginThrottled(wait)
 
     def candidates(self, attempt: Attempt, user: str = "") -> list[Candidate]:
         """What would let `user` in (empty where the protocol has no names), the likeliest first.
@@ -36,30 +66,63 @@ class Logins:
         Those of NLA want a name: `nt_hash` is there only for protocol `rdp`. Raises LoginThrottled.
         """
         self.check(attempt)
-        password = self._passwords.password_of(user)
-        return [] if password is None else [Candidate(Grant("password"), password=password)]
+        return self._candidates(attempt, user, self._user(user))
 
     async def verify(self, attempt: Attempt, user: str, password: str) -> Grant:
         """What somebody may do who has sent `password`.
 
-        Raises LoginFailed, which is counted, or LoginThrottled.
+        Raises LoginFailed, which is counted, or LoginThrottled. Where there are users of their own it may
+        take a second.
         """
-        for candidate in self.candidates(attempt, user):
-            if candidate.password is not None and same(password, candidate.password):
-                return candidate.grant
-        self.failed(attempt)
-        raise LoginFailed
+        self.check(attempt)
+        known = self._user(user)
+        grant = matching(self._candidates(attempt, user, known), lambda right: same(password, right))
+        if grant is None and self._users is not None and user:
+            # a name that nobody has takes as long as a wrong password
+            kept = self._users.nobodys_password if known is None else known.password
+            right = await self._slow_checks.run(
+                attempt.host, lambda: self.check(attempt), lambda: kept.matches(password)
+            )
+            # the file may have changed meanwhile
+            if right and known is not None and self._user(user) == known and known.may_use(attempt.protocol):
+                grant = known.grant
+        if grant is None:
+            self.failed(attempt)
+            raise LoginFailed
+        return grant
 
     def failed(self, attempt: Attempt) -> None:
         """Counts a login that has failed."""
+        pause = 0.0 if self._throttle is None else self._throttle.failed(attempt.host)
+        self._log.failed(attempt, pause)
 
     def use(self, attempt: Attempt, grant: Grant) -> None:
         """Takes note that somebody is let in by `grant`. Raises LoginFailed if that is used up meanwhile."""
+        if grant.ticket:
+            if self._tickets is None:
+                raise LoginFailed
+            self._tickets.use(attempt, grant.ticket)
+        if self._throttle is not None:
+            self._throttle.succeeded(attempt.host)
+
+    def _user(self, name: str) -> User | None:
+        return self._users.find(name) if self._users is not None and name else None
+
+    def _candidates(self, attempt: Attempt, user: str, known: User | None) -> list[Candidate]:
+        found = []
+        if known is None:
+            # a name of the users' file needs that user's password: the status says who somebody is
+            password = self._passwords.password_of(user)
+            if password is not None:
+                found.append(Candidate(Grant("password"), password=password))
+        elif attempt.protocol == "rdp" and known.nt_hash is not None and known.may_use("rdp"):
+            found.append(Candidate(known.grant, nt_hash=known.nt_hash))
+        if self._tickets is not None:
+            found += self._tickets.candidates(attempt, user)
+        return found
 
 
 def matching(candidates: list[Candidate], matches: Callable[[str], bool]) -> Grant | None:
-    """The grant of the first candidate whose password `matches` takes."""
-    for candidate in candidates:
-        if candidate.password is not None and matches(candidate.password):
-            return candidate.grant
-    return None
+    """The grant of the first candidate whose password `matches` takes; as slow if it is the last, or none."""
+    found = [each.grant for each in candidates if each.password is not None and matches(each.password)]
+    return found[0] if found else None
