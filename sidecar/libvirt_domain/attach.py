@@ -1,0 +1,189 @@
+"""The way to the screen of a domain of libvirt's."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from dbus_fast.errors import AuthError
+
+from sidecar.libvirt_domain.calls import Calls
+from sidecar.libvirt_domain.definition import GRAPHICS, Display
+from sidecar.libvirt_domain.library import load
+from sidecar.libvirt_domain.watch import Sight, Watch, watching
+from sidecar.log import get_logger
+from sidecar.qemu.attach import FIRST_WAIT, LONGEST_WAIT, BusAttach, FdAttach
+from sidecar.qemu.back_off import BackOff
+from sidecar.qemu.connection import connect_to_bus
+from sidecar.qemu.errors import AttachError, ConnectionLost
+from sidecar.qemu.link import Link
+
+log = get_logger(__name__)
+
+_REFUSALS: Final = 3
+"""After how many in one run of the machine nobody expects another answer: one that ends refuses too."""
+
+_BUS_REFUSALS: Final = (AuthError, EOFError, BrokenPipeError, ConnectionResetError, PermissionError)
+"""A bus hangs up on another user, and its socket may be closed to it by its mode."""
+
+
+class LibvirtAttach:
+    """The domain with that name or UUID of the libvirt at `uri`; it has `<graphics type='dbus'>`.
+
+    libvirt is asked only while there is no machine: once there is a link, libvirt may come and go. QEMU takes
+    the same user as its own only.
+    """
+
+    def __init__(self, uri: str, domain: str) -> None:
+        """Raises UsageError where libvirt-python is not installed."""
+        self._libvirt = load()
+        self._uri = uri
+        self._domain = domain
+        self._calls = Calls()
+        self._was_there = False
+        self._said = ""
+
+    @property
+    def comes_back(self) -> bool:
+        """See `Attach.comes_back`."""
+        return True
+
+    @asynccontextmanager
+    async def link(self) -> AsyncIterator[Link]:
+        """See `Attach.link`.
+
+        What can never work is an AttachError before the first link alone. Later there are viewers who wait:
+        it is told in the log, and waited out.
+        """
+        async with AsyncExitStack() as stack:
+            link = await self._find(stack)
+            self._was_there = True
+            self._said = ""
+            yield link
+
+    async def _find(self, stack: AsyncExitStack) -> Link:
+        back_off = BackOff(FIRST_WAIT, LONGEST_WAIT)
+        while True:
+            try:
+                async with watching(self._libvirt, self._calls, self._uri, self._domain) as watch:
+                    return await self._follow(watch, stack)
+            except ConnectionLost as error:
+                self._say(str(error))
+            except AttachError as error:
+                self._give_up(str(error))
+            await asyncio.sleep(back_off.next())
+
+    async def _follow(self, watch: Watch, stack: AsyncExitStack) -> Link:
+        back_off = BackOff(FIRST_WAIT, LONGEST_WAIT)
+        refused_run, refusals = None, 0
+        while True:
+            watch.news.clear()
+            sight = await watch.look()
+            display = self._judge(sight)
+            if sight is None or display is None:
+                await watch.news.wait()
+                continue
+            try:
+                link = await self._enter(display, watch, stack)
+            except _Refused:
+                refusals = refusals + 1 if refused_run == sight.run else 1
+                refused_run = sight.run
+                if refusals >= _REFUSALS:
+                    self._give_up(_other_user(self._domain, display))
+            except ConnectionLost as error:
+                self._say(str(error))
+            else:
+                if link is not None:
+                    return link
+                continue
+            await asyncio.sleep(back_off.next())
+
+    def _judge(self, sight: Sight | None) -> Display | None:
+        """The display that should be there now; None: there is something to wait for. Raises AttachError."""
+        name = self._domain
+        if sight is None:
+            self._say(f"libvirt at {self._uri} has no domain {name}; it may still be defined")
+        elif not sight.defined:
+            self._give_up(
+                f"the domain {name} has no D-Bus display: add {GRAPHICS} to its devices (virsh edit {name}),"
+                " then shut it down and start it"
+            )
+        elif sight.run is None:
+            self._say("the virtual machine is shut off")
+        elif sight.display is None:
+            self._say(f"the virtual machine will have a D-Bus display ({GRAPHICS}) with its next start")
+        elif sight.remote and (sight.display.address or "unix:").startswith("unix:"):
+            self._give_up(
+                f"the display of {name} can be reached only on the host that it runs on: run vdi-sidecar"
+                f" there, with that host's own libvirt, instead of --libvirt {self._uri}"
+            )
+        else:
+            return sight.display
+        return None
+
+    async def _enter(self, display: Display, watch: Watch, stack: AsyncExitStack) -> Link | None:
+        """A link, which `stack` closes; None: the machine is another one by now.
+
+        Raises _Refused, ConnectionLost, AttachError.
+        """
+        if display.address is None:
+            descriptor = await watch.open_graphics(display.index)
+            try:
+                return await stack.enter_async_context(FdAttach(descriptor).link())
+            except AttachError as error:
+                # to it every end is final
+                lost = error.__cause__
+                if not isinstance(lost, ConnectionLost):
+                    raise
+                if isinstance(lost.__cause__, AuthError):
+                    raise _Refused from error
+                raise lost from None
+        if not display.address:
+            raise ConnectionLost("the virtual machine is just starting or ending")
+        try:
+            # a way that waits for ever says less than one try
+            (await connect_to_bus(display.address)).close()
+        except ConnectionLost as error:
+            if isinstance(error.__cause__, _BUS_REFUSALS):
+                raise _Refused from error
+            raise
+        return await _unless_news(BusAttach(display.address), watch.news, stack)
+
+    def _say(self, reason: str) -> None:
+        if reason != self._said:
+            log.info("waiting for the virtual machine", domain=self._domain, reason=reason)
+            self._said = reason
+
+    def _give_up(self, reason: str) -> None:
+        if not self._was_there:
+            raise AttachError(reason)
+        if reason != self._said:
+            log.warning("the virtual machine cannot be attached", domain=self._domain, reason=reason)
+            self._said = reason
+
+
+class _Refused(Exception):
+    """QEMU, or its bus, has closed the door."""
+
+
+def _other_user(name: str, display: Display) -> str:
+    user = "it" if display.qemu_user is None else f"it, the user with id {display.qemu_user},"
+    return (
+        f"the display of {name} takes only the user that its QEMU runs as: run vdi-sidecar as {user}"
+        f" and not as the one with id {os.geteuid()}"
+    )
+
+
+async def _unless_news(attach: BusAttach, news: asyncio.Event, stack: AsyncExitStack) -> Link | None:
+    """Enters `attach` into `stack`; None, and not entered, if there are news before."""
+    entering = asyncio.create_task(stack.enter_async_context(attach.link()))
+    hearing = asyncio.create_task(news.wait())
+    try:
+        await asyncio.wait({entering, hearing}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hearing.cancel()
+        if not entering.done():
+            entering.cancel()
+        await asyncio.wait({entering, hearing})
+    return None if entering.cancelled() else entering.result()
