@@ -15,6 +15,7 @@ import numpy as np
 from sidecar.broadcast.canvas import TileMask, tiles_of
 from sidecar.broadcast.groups import Group, Missing, Shot
 from sidecar.broadcast.receiver import Receiver, Update
+from sidecar.broadcast.timed_encoder import timed
 from sidecar.broadcast.video import IDLE, OpenEncoder, Picture, VideoStream, remainder, worthwhile
 from sidecar.encode.avc420 import Avc420Encoder, avc_fits
 from sidecar.encode.form import Form, Segment
@@ -48,6 +49,8 @@ class Broadcast:
         self._console = console
         self._store = store
         self._open_encoder = open_encoder
+        self._damaged_at: float | None = None
+        """When the first change since the last tick was told."""
         self._loop = asyncio.get_running_loop()
         self._receivers: dict[Receiver, None] = {}
         self._tick_handle: asyncio.TimerHandle | None = None
@@ -125,6 +128,8 @@ class Broadcast:
 
     def _console_changed(self, change: ConsoleChange) -> None:
         if change & (ConsoleChange.DAMAGE | ConsoleChange.RESIZE):
+            if self._damaged_at is None:
+                self._damaged_at = self._loop.time()
             self.wake()
 
     def _tick(self) -> None:
@@ -136,7 +141,9 @@ class Broadcast:
         if self._activity_frame is not frame:
             self._activity, self._activity_frame = Activity(frame, now), frame
         self._activity.observe(versions, now)
+        damaged_at, self._damaged_at = self._damaged_at, None
         for group in self._groups(frame, versions, now):
+            group.damaged_at = damaged_at
             self._encode(group, frame, versions)
         if self._refine_handle is None and any(receiver.canvas.lossy.any() for receiver in self._receivers):
             self._refine_handle = self._loop.call_later(REFINE, self._refine)
@@ -248,7 +255,10 @@ class Broadcast:
             stream = None
         if stream is None:
             stream = self._streams[form] = VideoStream(
-                frame, form, self._store.executor, open_encoder=self._open_encoder
+                frame,
+                form,
+                self._store.executor,
+                open_encoder=timed(self._open_encoder, form, self._picture_taken),
             )
             if self._idle_handle is None:
                 self._idle_handle = self._loop.call_later(IDLE, self._close_idle_streams)
@@ -267,6 +277,12 @@ class Broadcast:
             task.exception()
         # some may have waited for the stream, whose own watchers may be gone
         self.wake()
+
+    def _picture_taken(self, form: Form, seconds: float, size: int) -> None:
+        # on an encoder's thread
+        measures = self._store.measures
+        if measures is not None:
+            self._loop.call_soon_threadsafe(measures.encoded, form.encoding, seconds, size)
 
     def _wake_at(self, when: float) -> None:
         """Has a tick come at `when` at the latest."""
@@ -331,6 +347,7 @@ class Broadcast:
         lossy = [segment.rectangle for segment in segments if segment.lossy and not segment.encoding.is_video]
         mask = group.exact if group.lossy is None else group.exact | group.lossy
         update = Update(segments)
+        measures = self._store.measures
         for receiver in group.receivers:
             if receiver.job is not group:
                 # it has gone, or waits for something else by now
@@ -367,6 +384,8 @@ class Broadcast:
                     log.exception("an update cannot be sent", session=receiver.session.id)
                     receiver.fail(error)
                     continue
+                if measures is not None and group.damaged_at is not None:
+                    measures.sent(now - group.damaged_at)
             if receiver.area is not None:
                 # ticks went by it meanwhile
                 self.wake_for(receiver)

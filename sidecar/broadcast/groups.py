@@ -30,6 +30,8 @@ class Group:
     lossy_form: Form | None
     shot: Shot | None
     """What shows `lossy`, if that is video."""
+    damaged_at: float | None = None
+    """When the machine told of the first change in it, by the loop's clock; None: it is about older ones."""
     receivers: list[Receiver] = field(default_factory=list)
 
 

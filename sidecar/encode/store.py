@@ -5,12 +5,12 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
 from sidecar.encode.encoders import encode
-from sidecar.encode.form import Form, Segment
+from sidecar.encode.form import Codec, Encoding, Form, Segment
 from sidecar.encode.scratch import scratch
 from sidecar.screen.rectangle import Rectangle
 from sidecar.screen.surface import TILE, Frame, Pixels, Versions
@@ -29,12 +29,25 @@ time, since both want the interpreter; a smaller screen is done in two milliseco
 Key = tuple[int, Rectangle, bytes, Form]
 
 
+class Measures(Protocol):
+    """Who wants to know how long pictures take. Called on the main loop; neither method may raise."""
+
+    def encoded(self, encoding: Encoding | Codec, seconds: float, size: int) -> None:
+        """An encoder has worked so many seconds and made so many bytes."""
+        ...
+
+    def sent(self, seconds: float) -> None:
+        """An update was handed to its connection, so long after the first change in it was told."""
+        ...
+
+
 class SegmentStore:
     """Segments by console, rectangle, versions of its tiles and form. It belongs to the main loop.
 
     `hits`, `misses` and `joins` count rectangles that were at hand, that had to be encoded, and that
-    somebody else was having encoded; `encode_seconds` is the time spent in encoders, `encoded_bytes` what
-    came out of them, `size` the bytes kept now.
+    somebody else was having encoded; `evictions` those that were let go of to make room; `encode_seconds`
+    is the time spent in encoders, `encoded_bytes` what came out of them, `size` the bytes kept now, `jobs`
+    what encoders work at or have before them. `measures` hears of each; None: nobody wants to know.
     """
 
     __slots__ = (
@@ -44,8 +57,11 @@ class SegmentStore:
         "_running",
         "encode_seconds",
         "encoded_bytes",
+        "evictions",
         "hits",
+        "jobs",
         "joins",
+        "measures",
         "misses",
         "size",
     )
@@ -58,12 +74,19 @@ class SegmentStore:
         self.hits = 0
         self.misses = 0
         self.joins = 0
+        self.evictions = 0
+        self.jobs = 0
+        self.measures: Measures | None = None
         self.encode_seconds = 0.0
         self.encoded_bytes = 0
         self.size = 0
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def measure(self, measures: Measures | None) -> None:
+        """Tells `measures` from now on how long pictures take; None: nobody."""
+        self.measures = measures
 
     @property
     def executor(self) -> Executor:
@@ -125,6 +148,7 @@ class SegmentStore:
             job = asyncio.get_running_loop().run_in_executor(
                 self._executor, _encode_all, frame, [key[1] for key in part], part[0][3]
             )
+            self.jobs += 1
             started = [(job, index) for index in range(len(part))]
             self._running.update(zip(part, started, strict=True))
             places += started
@@ -137,15 +161,19 @@ class SegmentStore:
         return places
 
     def _finish(self, job: "_Job", keys: list[Key]) -> None:
+        self.jobs -= 1
         for key in keys:
             del self._running[key]
         # asking for the exception also says that it was seen, if all who waited have gone
         if job.cancelled() or job.exception() is not None:
             return
         segments, seconds = job.result()
+        size = sum(len(segment.body) for segment in segments)
         self.encode_seconds += seconds
+        self.encoded_bytes += size
+        if self.measures is not None:
+            self.measures.encoded(keys[0][3].encoding, seconds, size)
         for key, segment in zip(keys, segments, strict=True):
-            self.encoded_bytes += len(segment.body)
             self._keep(key, segment)
 
     def _keep(self, key: Key, segment: Segment) -> None:
@@ -156,6 +184,7 @@ class SegmentStore:
         self.size += cost
         while self.size > self._capacity:
             self.size -= _cost(*self._kept.popitem(last=False))
+            self.evictions += 1
 
 
 _Job = asyncio.Future[tuple[list[Segment], float]]

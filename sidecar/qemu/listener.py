@@ -48,6 +48,24 @@ NEEDS_GL_OFF: Final = (
 )
 
 
+@dataclass(slots=True)
+class ListenerFigures:
+    """What QEMU has told of its screens since the process began. Written on the listener's thread alone.
+
+    `messages`: those about pixels; `pixels`: what they said may have changed; `unchanged`: areas that showed
+    the same already; `refused`: messages that cannot be shown.
+    """
+
+    messages: int = 0
+    pixels: int = 0
+    unchanged: int = 0
+    refused: int = 0
+
+
+FIGURES: Final = ListenerFigures()
+"""Of all consoles, however often they were listened to anew: a process has one machine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """What a message carries; its types are those of the signature."""
@@ -162,10 +180,11 @@ class Listener:
         return Message.new_error(message, INVALID_ARGUMENTS, "no such property")
 
     def _complain(self, member: str, error: Exception) -> None:
+        FIGURES.refused += 1
         # a guest that does it wrong does it thirty times a second
         if member not in self._complained and len(self._complained) < MAX_DAMAGE:
             self._complained.add(member)
-            log.warning("QEMU sent what cannot be shown", message=member, error=str(error))
+            log.warning("QEMU sent what cannot be shown", message=member, cause=str(error))
 
     # pixels that come in the messages
 
@@ -177,7 +196,9 @@ class Listener:
         self._announced = None
         self._forget_beyond()
         resized = self._resize(width, height)
-        if self._display.surface.write(0, 0, pixels) and not resized:
+        changed = self._display.surface.write(0, 0, pixels)
+        _count(width * height, changed)
+        if changed and not resized:
             self._display.changed(ConsoleChange.DAMAGE)
         if resized:
             self._display.changed(ConsoleChange.RESIZE)
@@ -197,6 +218,7 @@ class Listener:
         if surface.frame is not frame:
             self._uncover(frame)
         changed = surface.write(x, y, pixels)
+        _count(width * height, changed)
         if surface.frame is not frame:
             self._display.changed(ConsoleChange.RESIZE)
         elif changed:
@@ -256,12 +278,14 @@ class Listener:
         self._map = scanout
         self._announced = None
         self._forget_beyond()
+        FIGURES.messages += 1
         self._add_damage(scanout.bounds)
 
     def _update_map(self, body: Body) -> None:
         if self._map is None:
             raise ListenerError("an update of shared memory that was not given")
         area = Rectangle(*body.arguments).intersect(self._map.bounds)
+        FIGURES.messages += 1
         if area.area:
             self._add_damage(area)
 
@@ -290,8 +314,12 @@ class Listener:
         changed = False
         try:
             for area in damage:
+                differs = False
                 for y, pixels in self._map.read(area):
-                    changed |= self._display.surface.write(area.x, y, pixels)
+                    differs |= self._display.surface.write(area.x, y, pixels)
+                FIGURES.pixels += area.area
+                FIGURES.unchanged += not differs
+                changed |= differs
         except (ListenerError, OSError) as error:
             self._complain("UpdateMap", error)
         if resized:
@@ -346,6 +374,13 @@ class Listener:
 
 class _NotSupported(ListenerError):
     """A message that we do not take."""
+
+
+def _count(pixels: int, changed: bool) -> None:
+    """Counts a message that has brought so many pixels."""
+    FIGURES.messages += 1
+    FIGURES.pixels += pixels
+    FIGURES.unchanged += not changed
 
 
 def _check_size(width: int, height: int) -> None:

@@ -5,17 +5,21 @@ By hand, since prometheus-client takes 2.8 MB in each daemon; in the tests its p
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
+Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value of a family, told from the others by its labels."""
+    """One value of a family, told from the others by its labels. `suffix`: of its name, in a histogram."""
 
     value: float
     labels: Mapping[str, str]
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +27,12 @@ class Family:
     """`samples` may be empty: then there is nothing to tell at the moment."""
 
     name: str
-    kind: Literal["counter", "gauge"]
+    kind: Kind
     help: str
     samples: tuple[Sample, ...]
 
 
-def single(name: str, kind: Literal["counter", "gauge"], text: str, value: float) -> Family:
+def single(name: str, kind: Kind, text: str, value: float) -> Family:
     """A family of one sample without labels."""
     return Family(name, kind, text, (Sample(value, {}),))
 
@@ -39,7 +43,10 @@ def exposition(families: Iterable[Family]) -> bytes:
     for family in families:
         lines.append(f"# HELP {family.name} {_escaped(family.help)}")
         lines.append(f"# TYPE {family.name} {family.kind}")
-        lines += [f"{family.name}{_labels(each.labels)} {_number(each.value)}" for each in family.samples]
+        lines += [
+            f"{family.name}{each.suffix}{_labels(each.labels)} {_number(each.value)}"
+            for each in family.samples
+        ]
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 

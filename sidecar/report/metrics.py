@@ -10,10 +10,16 @@ from typing import Final
 
 from sidecar import __version__
 from sidecar.guest import Guest, GuestState
+from sidecar.log import counted
 from sidecar.problems import Problems
+from sidecar.report.error_metrics import error_families
 from sidecar.report.exposition import Family, Sample, exposition, single
+from sidecar.report.metrics_sources import Sources
+from sidecar.report.picture_metrics import PictureMetrics
 from sidecar.report.process_figures import process_families
+from sidecar.report.pulse import Pulse
 from sidecar.report.session_totals import PROTOCOLS, SessionTotals, Totals
+from sidecar.report.source_families import source_families
 from sidecar.session.registry import Registry
 from sidecar.session.state import EndReason, SessionState
 
@@ -21,23 +27,43 @@ PREFIX: Final = "kubevirt_vmi_vdi_"
 
 
 class Metrics:
-    """Begins to count when it is made. Belongs to the main loop. Close it."""
+    """Begins to count when it is made. Belongs to the main loop. Close it.
 
-    def __init__(self, registry: Registry, guest: Guest, problems: Problems) -> None:
+    `sources`: who tells of the rest. `pulse` looks at what nobody counts, once somebody has started it.
+    """
+
+    def __init__(
+        self, registry: Registry, guest: Guest, problems: Problems, sources: Sources | None = None
+    ) -> None:
         self._registry = registry
         self._guest = guest
         self._problems = problems
+        self._sources = sources = sources or Sources()
         self._totals = SessionTotals(registry)
+        self._pictures = None if sources.pictures is None else PictureMetrics(sources.pictures)
+        self.pulse = Pulse(registry)
 
     def close(self) -> None:
         """Counts no more."""
         self._totals.close()
+        self.pulse.close()
+        if self._pictures is not None:
+            self._pictures.close()
 
     def page(self) -> bytes:
         """All of them as Prometheus reads them."""
-        return exposition([*self._families(), *process_families()])
+        return exposition(
+            [
+                *self._session_families(),
+                *([] if self._pictures is None else self._pictures.families(PREFIX)),
+                *source_families(PREFIX, self._sources),
+                *self.pulse.families(PREFIX),
+                *error_families(PREFIX, counted()),
+                *process_families(),
+            ]
+        )
 
-    def _families(self) -> Iterator[Family]:
+    def _session_families(self) -> Iterator[Family]:
         states = Counter((session.protocol, session.state) for session in self._registry)
         totals = {protocol: self._totals.totals(protocol) for protocol in PROTOCOLS}
 
@@ -103,6 +129,12 @@ class Metrics:
             "counter",
             "Total updates of the screen sent to viewers.",
             by_protocol(lambda total: total.frames),
+        )
+        yield Family(
+            PREFIX + "audio_drop_outs_total",
+            "counter",
+            "Total times that a viewer did not hear what was played, since its connection was too slow.",
+            by_protocol(lambda total: total.audio_drop_outs),
         )
         yield Family(
             PREFIX + "guest_state",

@@ -36,6 +36,7 @@ class MetricsServer:
     def __init__(self, metrics: Metrics, host: str, port: int) -> None:
         self._host = host
         self._port = port
+        self._pulse = metrics.pulse
         self._pages = {
             "/metrics": Page(CONTENT_TYPE, metrics.page),
             "/healthz": Page("text/plain; charset=utf-8", lambda: b"ok\n"),
@@ -65,6 +66,7 @@ class MetricsServer:
             where = f"[{self._host}]" if ":" in self._host else self._host or "*"
             raise CannotServeMetrics(f"cannot serve metrics on {where}:{self._port}: {reason}") from None
         self._port = self._listener.sockets[0].getsockname()[1]
+        self._pulse.start()
         return self
 
     async def __aexit__(
@@ -72,6 +74,7 @@ class MetricsServer:
     ) -> None:
         if self._listener is None:
             return
+        self._pulse.close()
         self._listener.close()
         for conversation in self._conversations:
             conversation.cancel()

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from sidecar.session.registry import Registry
@@ -14,18 +14,20 @@ PROTOCOLS: tuple[SessionProtocol, ...] = get_args(SessionProtocol)
 
 @dataclass(slots=True)
 class Totals:
-    """Of one protocol. Bytes and frames are those of all connections, logged in or not."""
+    """Of one protocol. All but `sessions` is of all connections, logged in or not."""
 
     connections: int = 0
     sessions: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
     frames: int = 0
+    audio_drop_outs: int = 0
 
     def _add(self, session: Session) -> None:
         self.bytes_sent += session.bytes_sent
         self.bytes_received += session.bytes_received
         self.frames += session.frames
+        self.audio_drop_outs += session.audio_drop_outs
 
 
 class SessionTotals:
@@ -55,7 +57,7 @@ class SessionTotals:
     def totals(self, protocol: SessionProtocol) -> Totals:
         """The totals of this moment."""
         gone = self._gone[protocol]
-        total = Totals(gone.connections, gone.sessions, gone.bytes_sent, gone.bytes_received, gone.frames)
+        total = replace(gone)
         for session in self._live.values():
             if session.protocol == protocol:
                 total._add(session)
