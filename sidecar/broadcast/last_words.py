@@ -24,7 +24,13 @@ def encoded_last_words(
 
     Kept for the next who asks: the sessions of a machine are ended all at once, on the main loop.
     """
-    area, pixels = last_words(width, height, text)
+    return encoded_box(*last_words(width, height, text), form=form, piece=piece)
+
+
+def encoded_box(
+    area: Rectangle, pixels: Pixels, *, form: Form, piece: tuple[int, int]
+) -> tuple[Segment, ...]:
+    """`pixels`, which go to `area`, in `form`, in pieces of at most the size `piece`."""
     return tuple(encode(part, _cut(pixels, area, part), form) for part in area.pieces(*piece))
 
 

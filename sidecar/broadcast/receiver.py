@@ -2,12 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING
 
 from sidecar.broadcast.canvas import Canvas
 from sidecar.encode.form import Form, Segment
 from sidecar.screen.rectangle import Rectangle
 from sidecar.screen.surface import Frame
 from sidecar.session.session import Session
+
+if TYPE_CHECKING:
+    from sidecar.broadcast.message import Message
 
 
 class Update:
@@ -35,7 +39,7 @@ class Receiver(ABC):
     is called when its picture cannot be made, `adopt_frame` when the screen has another size.
     """
 
-    __slots__ = ("adopt_frame", "canvas", "exact", "fail", "job", "lossy", "session")
+    __slots__ = ("adopt_frame", "canvas", "exact", "fail", "job", "lossy", "message", "session")
 
     def __init__(
         self, session: Session, frame: Frame, exact: Form, *, fail: Callable[[BaseException], None]
@@ -46,8 +50,31 @@ class Receiver(ABC):
         self.job: object | None = None
         self.session = session
         """The record in which updates are counted."""
+        self.message: Message | None = None
+        """What lies over its picture."""
         self.fail = fail
         self.adopt_frame: Callable[[Frame], None] = self._keep_size
+
+    def cover(self, message: "Message | None") -> None:
+        """Lays a message over the picture, in place of one before, or takes it away, with what comes next.
+
+        The caller has the broadcast wake for it.
+        """
+        canvas = self.canvas
+        if self.message is not None:
+            canvas.forget(self.message.close())
+        self.message = message
+        if message is not None:
+            canvas.forget(message.place(canvas.visible))
+
+    def update(self, update: Update, now: float) -> None:
+        """Sends what changed, and the message again where it lies over that.
+
+        `now`: seconds, never going back.
+        """
+        if self.message is not None:
+            update = self.message.over(update, self.canvas.visible, self.exact)
+        self.send_update(update, now)
 
     def _keep_size(self, frame: Frame) -> None:
         """What is done about another size until somebody puts a better answer into `adopt_frame`."""
@@ -64,5 +91,5 @@ class Receiver(ABC):
         """Whether it wants an update and has room for one."""
 
     @abstractmethod
-    def update(self, update: Update, now: float) -> None:
-        """Sends what changed. `now`: seconds, never going back."""
+    def send_update(self, update: Update, now: float) -> None:
+        """Sends an update as it is. `now`: as for `update`."""

@@ -108,7 +108,7 @@ class BitmapReceiver(Receiver):
             self._blanked = ()
             self.canvas.forget(self.canvas.visible)
 
-    def update(self, update: Update, now: float) -> None:
+    def send_update(self, update: Update, now: float) -> None:
         """Sends one frame."""
         self.session.frames += 1
         segments = [*self._blank(), *update.segments]

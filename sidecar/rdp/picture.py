@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.broadcast.last_words import encoded_last_words
+from sidecar.broadcast.message import Message
 from sidecar.broadcast.receiver import Update
 from sidecar.encode.avc420 import avc_available
 from sidecar.guest import Console
@@ -61,6 +62,8 @@ class Picture:
         self._queued = queued
         self._fail = fail
         self._shown = True
+        self._message: Message | None = None
+        """What lies over the first console."""
         self._pipeline: GraphicsPipeline | None = None
         """None while bitmaps are sent, or nothing."""
         self._receivers: dict[int, GraphicsReceiver | BitmapReceiver] = {}
@@ -98,6 +101,7 @@ class Picture:
             receiver.lossy = lossy
             receiver.adopt_frame = self._adopter(console)
             self._receivers[console.index] = receiver
+        self._cover_first()
         self._session.encoding = "clearcodec" if lossy is None else "clearcodec+avc420"
         self._lay_out(pipeline, chosen)
         for console in self._watched:
@@ -121,6 +125,7 @@ class Picture:
         receiver.shown = self._shown and self.active
         receiver.adopt_frame = self._adopter(console)
         self._receivers[console.index] = receiver
+        self._cover_first()
         self._fit(console, receiver)
         self._session.encoding = receiver.exact.encoding.name.lower().replace("_", "-")
         self._broadcasts.of(console).add(receiver)
@@ -186,6 +191,14 @@ class Picture:
             if receiver is not None:
                 self._broadcasts.of(console).wake_for(receiver)
 
+    def cover(self, message: Message | None) -> None:
+        """Lays a message over the first console, in place of one before, or takes it away."""
+        if self._message is not None:
+            self._message.close()
+        self._message = message
+        self._cover_first()
+        self.wake()
+
     def say_goodbye(self, text: str, now: float) -> bool:
         """Writes `text` on the client's first screen, the last that it is shown; False where it cannot be.
 
@@ -204,12 +217,19 @@ class Picture:
         segments = encoded_last_words(
             visible.width, visible.height, text, form=receiver.exact, piece=(TILE, TILE)
         )
-        receiver.update(Update(segments), now)
+        receiver.send_update(Update(segments), now)
         return True
 
     def close(self) -> None:
         """Sends nothing more."""
+        if self._message is not None:
+            self._message.close()
         self._drop_receivers()
+
+    def _cover_first(self) -> None:
+        receiver = self._receivers.get(self._watched[0].index)
+        if receiver is not None:
+            receiver.cover(self._message)
 
     def _drop_receivers(self) -> None:
         for console in self._watched:

@@ -72,7 +72,7 @@ class GraphicsReceiver(Receiver):
         """Has an area of the surface sent again."""
         self.canvas.forget(area)
 
-    def update(self, update: Update, now: float) -> None:
+    def send_update(self, update: Update, now: float) -> None:
         """Sends one frame."""
         self.session.frames += 1
         self._send(self._pipeline.frame([(self._surface_id, segment) for segment in update.segments], now))

@@ -20,7 +20,7 @@ PADDING: Final = 20
 MAX_COLUMNS: Final = 60
 """Longest line in characters."""
 
-MAX_LINES: Final = 8
+MAX_LINES: Final = 32
 
 READABLE_WIDTH: Final = 800
 """Pixels of a screen's width for each step of scaling: on one twice as wide the text is twice as large."""

@@ -15,7 +15,7 @@ class Session:
 
     The registry writes identity and state; its frontend writes, without telling anybody, the counters
     (`bytes_sent`, `bytes_received`, `frames`, `audio_drop_outs`), `encoding`, `audio`, `microphone`,
-    `round_trip`, `console`, and `tls` when a connection turns to TLS before it is initialized.
+    `round_trip`, `console`, `show`, and `tls` when a connection turns to TLS before it is initialized.
     """
 
     __slots__ = (
@@ -39,6 +39,7 @@ class Session:
         "protocol",
         "round_trip",
         "shared",
+        "show",
         "state",
         "ticket",
         "tls",
@@ -98,6 +99,9 @@ class Session:
         """How it hears the machine, such as `s16/48000/2` or `opus/48000/2`; empty when it does not."""
         self.audio_drop_outs = 0
         """How often it did not hear what was played, because its connection was too slow for it."""
+        self.show: Callable[[str, float], None] | None = None
+        """Shows a text in its picture for so many seconds, in place of one before, and does not wait; None
+        where it has no picture (yet)."""
         self.microphone = False
         """Whether it is the one whose microphone the machine hears."""
         self.round_trip: float | None = None

@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-import numpy as np
-
 from sidecar.broadcast.last_words import encoded_last_words
-from sidecar.encode.encoders import encode
+from sidecar.broadcast.message import Message
 from sidecar.encode.form import Encoding, Form
 from sidecar.encode.pixel_form import CANONICAL
 from sidecar.guest import Console, ConsoleChange, Power
@@ -16,6 +14,7 @@ from sidecar.log import get_logger
 from sidecar.screen.surface import Frame
 from sidecar.session.session import Session
 from sidecar.vnc import messages
+from sidecar.vnc.blanking import BAND, Blanking
 from sidecar.vnc.capabilities import ClientCapabilities, Extension, Owed
 from sidecar.vnc.cursor import cursor_update
 from sidecar.vnc.events import (
@@ -40,9 +39,6 @@ from sidecar.vnc.wire import FenceFlag, PseudoEncoding, XvpCode
 
 log = get_logger(__name__)
 
-BAND = 2048, 256
-"""Tight carries no wider rectangle, and no larger one than this (facts: RFB section 4.2)."""
-
 
 class Desktop:
     """The conversation after the handshake. `close` ends it; nothing is sent or typed afterwards."""
@@ -65,6 +61,7 @@ class Desktop:
         self._view = views.of(console)
         self._console_keys = ConsoleKeys(lambda: views.count)
         self._receiver = receiver
+        self._blanking = Blanking(receiver)
         self._write = receiver.write
         self._title = title
         self._loop = asyncio.get_running_loop()
@@ -195,9 +192,21 @@ class Desktop:
             self._write(messages.desktop_name(f"{self._title()} - {text}"))
         return True
 
+    def _show_message(self, text: str, seconds: float) -> None:
+        """See `Session.show`; it rings too."""
+        if not self._waits:
+            self._write(messages.bell())
+        self._cover(Message(text, seconds, lambda: self._cover(None)))
+
+    def _cover(self, message: Message | None) -> None:
+        self._receiver.cover(message)
+        self._view.broadcast.wake_for(self._receiver)
+
     def close(self) -> None:
         """Lets go of the keys that the client holds and of everything else."""
         self._closed = True
+        self._session.show = None
+        self._receiver.cover(None)
         self._unsubscribe_session()
         self._leave_console()
         for tunnel in self._tunnels:
@@ -208,16 +217,19 @@ class Desktop:
 
     def _requested(self, event: FramebufferUpdateRequest) -> None:
         receiver = self._receiver
+        # one that asks for no pixels has nobody who could read a message
+        self._session.show = self._show_message
         if not event.incremental:
             if Extension.EXTENDED_DESKTOP_SIZE in self._capabilities.extensions:
                 self._resizing.tell()
-            self._blacken_later()
+            self._blanking.due()
         receiver.request(event.area, incremental=event.incremental)
         self._view.broadcast.wake_for(receiver)
 
     def _continuous(self, event: EnableContinuousUpdates) -> None:
         receiver = self._receiver
         if event.enable:
+            self._session.show = self._show_message
             receiver.continuous = event.area.intersect(receiver.canvas.bounds)
             self._view.broadcast.wake_for(receiver)
         else:
@@ -282,7 +294,7 @@ class Desktop:
         before = canvas.bounds
         can_follow = self._can_follow
         canvas.adopt(frame, resize=can_follow)
-        self._blacken_later()
+        self._blanking.due()
         if not can_follow or canvas.bounds == before:
             return
         # who wanted the whole screen goes on wanting it
@@ -293,25 +305,6 @@ class Desktop:
         self._resizing.resized(extensions)
         if Extension.POINTER_MODE in extensions:
             self._tell_pointer_mode()
-
-    def _blacken_later(self) -> None:
-        """Has what the screen does not reach blanked with the next update."""
-        receiver = self._receiver
-        receiver.before_update = self._blacken if receiver.canvas.uncovered() else None
-
-    def _blacken(self) -> None:
-        """Blanks what a smaller screen leaves uncovered on a client that cannot shrink."""
-        receiver = self._receiver
-        receiver.before_update = None
-        areas = receiver.canvas.uncovered()
-        segments = [
-            encode(part, np.zeros((part.height, part.width), np.uint32), receiver.exact)
-            for area in areas
-            for part in area.pieces(*BAND)
-        ]
-        if segments:
-            self._write(messages.update_message(segments, stream_begun=receiver.stream_begun))
-            receiver.stream_begun |= receiver.exact.encoding.is_streamed
 
     # What is told
 

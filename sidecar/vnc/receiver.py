@@ -100,7 +100,7 @@ class UpdateReceiver(Receiver):
         # two requests before an answer: the answer covers both
         self.requested = area if self.requested is None else _around(self.requested, area)
 
-    def update(self, update: Update, now: float) -> None:
+    def send_update(self, update: Update, now: float) -> None:
         """Sends a framebuffer update, which answers the client's request."""
         if self.before_update is not None:
             self.before_update()
@@ -117,7 +117,7 @@ class UpdateReceiver(Receiver):
             self.write(self.fence(FENCE_PAYLOAD.pack(self._fences_sent)))
 
     def fence_answered(self, payload: bytes, now: float) -> None:
-        """Takes the client's answer to a fence of `update`; any other is ignored."""
+        """Takes the client's answer to a fence of `send_update`; any other is ignored."""
         if len(payload) != FENCE_PAYLOAD.size:
             return
         (number,) = FENCE_PAYLOAD.unpack(payload)

@@ -84,7 +84,7 @@ class Watcher(Receiver):
     def ready(self) -> bool:
         return self.has_room and not self.job
 
-    def update(self, update: Update, now: float) -> None:
+    def send_update(self, update: Update, now: float) -> None:
         if self.breaks:
             raise RuntimeError("cannot be sent")
         for segment in update.segments:

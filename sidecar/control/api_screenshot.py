@@ -1,0 +1,44 @@
+"""Screenshots in the management API."""
+
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from aiohttp.helpers import ETag
+
+from sidecar.control.operation import Call, Operation
+from sidecar.control.role import Role
+from sidecar.control.screenshots import NoSuchConsole, Screenshots, ScreenshotsOff, ScreenWatched
+
+Index = Annotated[int, msgspec.Meta(ge=0, le=255, description="Number of the console.")]
+Cursor = Annotated[bool, msgspec.Meta(description="Whether the guest's pointer is drawn in; default: no.")]
+
+
+def screenshot_operations(screenshots: Screenshots) -> list[Operation]:
+    """GET /api/v1/consoles/{index}/screenshot."""
+
+    async def screenshot(call: Call) -> web.Response:
+        index, cursor = call.parameters["index"], call.parameters.get("cursor", False)
+        tag = screenshots.tag(index, cursor=cursor)
+        if ETag(tag) in (call.request.if_none_match or ()):
+            return web.Response(status=304, headers={"ETag": f'"{tag}"'})
+        taken = await screenshots.take(index, cursor=cursor)
+        return web.Response(body=taken.png, content_type="image/png", headers={"ETag": f'"{taken.tag}"'})
+
+    return [
+        Operation(
+            "GET",
+            "/api/v1/consoles/{index}/screenshot",
+            "getScreenshot",
+            "What a console shows now, as a PNG file",
+            Role.VIEWER,
+            screenshot,
+            parameters={"index": Index, "cursor": Cursor},
+            media="image/png",
+            errors={NoSuchConsole: 404, ScreenWatched: 409, ScreenshotsOff: 403},
+            description="Every pixel is as the guest has drawn it. The answer has an `ETag`; with the same "
+            "one in `If-None-Match` it is 304 as long as the picture is the same. The setting `screenshots` "
+            "says when there are any: `always`, `unwatched` (409 while a session is connected) or `never` "
+            "(403).",
+        )
+    ]
