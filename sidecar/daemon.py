@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmana
 from typing import TYPE_CHECKING, Any
 
 from sidecar.access.certificate import server_context
+from sidecar.access.logins import Logins
 from sidecar.access.password import Passwords
 from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.config.address import ListenAddress, TcpAddress, UnixAddress
@@ -79,6 +80,7 @@ async def frontends(
             view_only=options.view_only,
         )
     )
+    logins = Logins(_passwords(options))
     addresses: list[str] = []
     with (
         Tunnels(options, guest).open() as tunnels,
@@ -97,7 +99,7 @@ async def frontends(
                 broadcasts,
                 seats,
                 layout=Layout(options.keyboard_layout),
-                access=Access(_passwords(options).read, options.tls_dir),
+                access=Access(logins, options.tls_dir),
                 name=options.name,
                 auth_timeout=options.auth_timeout,
                 allow_power=options.allow_power,
@@ -123,7 +125,7 @@ async def frontends(
                     where = await _listen(server, wanted.address)
                     addresses.append(f"vnc-console {wanted.console}={where}")
                 async with (
-                    _rdp(options, tunnels, registry, broadcasts, seats) as rdp_addresses,
+                    _rdp(options, tunnels, registry, broadcasts, seats, logins=logins) as rdp_addresses,
                     _web(options, vnc) as web_address,
                 ):
                     addresses += rdp_addresses + web_address + metrics_address + api_addresses
@@ -219,7 +221,13 @@ async def _listen(server: "Server[Any] | ApiServer", address: ListenAddress) -> 
 
 @asynccontextmanager
 async def _rdp(
-    options: DaemonOptions, tunnels: Tunnels, registry: Registry, broadcasts: Broadcasts, seats: Seats
+    options: DaemonOptions,
+    tunnels: Tunnels,
+    registry: Registry,
+    broadcasts: Broadcasts,
+    seats: Seats,
+    *,
+    logins: Logins,
 ) -> AsyncIterator[list[str]]:
     """RDP, if it is wanted; loaded only then."""
     if not options.rdp:
@@ -240,13 +248,12 @@ async def _rdp(
     if directory is None:
         directory = options.run_dir / SELF_SIGNED
         await asyncio.to_thread(self_signed, directory)
-    passwords = _passwords(options)
     server = RdpServer(
         tunnels.guest,
         registry,
         broadcasts,
         seats,
-        access=RdpAccess(directory, passwords, nla if passwords.asked else Nla.OFF),
+        access=RdpAccess(directory, logins, nla if logins.asked else Nla.OFF),
         layout=Layout(options.keyboard_layout),
         channels=tunnels.rdp(),
         auth_timeout=options.auth_timeout,

@@ -1,4 +1,4 @@
-"""Who may come in: what a client is offered, and what proves that it knows the password."""
+"""Who may come in: what a client is offered, and who judges its password."""
 
 import os
 import time
@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sidecar.access.certificate import ServerCertificate, load
-from sidecar.access.password import Passwords, same
-from sidecar.rdp.authenticator import Authenticator, Identity
+from sidecar.access.grant import Attempt
+from sidecar.access.logins import Logins
+from sidecar.rdp.authenticator import Authenticator
 from sidecar.rdp.handshake import Nla, Security
 
 
@@ -15,12 +16,12 @@ from sidecar.rdp.handshake import Nla, Security
 class Access:
     """The security of one server: TLS always, and what comes on top of it.
 
-    `tls_directory`: where certificate and key are. `nla`: OFF where nobody is asked for a password, since
-    network level authentication cannot do without one.
+    `tls_directory`: where certificate and key are. `logins`: judges who comes; nobody is asked where it does
+    not ask. `nla`: OFF there, since network level authentication cannot do without a password.
     """
 
     tls_directory: Path
-    passwords: Passwords = field(default_factory=Passwords)
+    logins: Logins = field(default_factory=Logins)
     nla: Nla = Nla.OFF
 
     @property
@@ -35,15 +36,14 @@ class Access:
         """
         return load(self.tls_directory)
 
-    def authenticator(self, certificate: ServerCertificate) -> Authenticator:
+    def authenticator(self, certificate: ServerCertificate, attempt: Attempt) -> Authenticator:
         """NLA for a connection that shows `certificate`. Raises CertificateUnusable."""
         # loaded by the first client that uses it
         from sidecar.rdp.credssp import CredSsp
 
-        return CredSsp(certificate, self.passwords.password_of, random=os.urandom, now=time.time())
-
-    def admits(self, user: str, password: str, identity: Identity | None) -> bool:
-        """Whether a client gets in with what its Info packet holds, or with what NLA has proven."""
-        if not self.passwords.asked or identity is not None:
-            return True
-        return self.passwords.admits(user, lambda right: same(password, right))
+        return CredSsp(
+            certificate,
+            lambda user: self.logins.candidates(attempt, user),
+            random=os.urandom,
+            now=time.time(),
+        )

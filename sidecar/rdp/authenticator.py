@@ -3,14 +3,20 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sidecar.access.grant import Grant
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom NLA has proven. `password`: what the client delegated, empty where it delegates none."""
+    """Whom NLA has proven, and what that may do.
+
+    `password`: what the client delegated, empty where it delegates none.
+    """
 
     user: str
     domain: str = ""
     password: str = field(default="", repr=False)
+    grant: Grant = field(default_factory=Grant)
 
 
 class Authenticator(Protocol):
@@ -24,7 +30,8 @@ class Authenticator(Protocol):
     def receive(self, data: bytes) -> bytes:
         """Takes bytes of the client; what is left over once the exchange is over is returned.
 
-        Raises RemoteError: LOGIN_FAILED for a wrong user or password, anything else for a broken exchange.
+        Raises RemoteError: LOGIN_FAILED for a wrong user or password, LOGIN_THROTTLED where none is looked
+        at now, anything else for a broken exchange.
         What the client is to be told of it is in `outgoing` then.
         """
         ...

@@ -7,6 +7,7 @@ from enum import IntEnum
 from importlib.util import find_spec
 
 from sidecar.access.certificate import ServerCertificate
+from sidecar.access.grant import Candidate
 from sidecar.rdp import neg_token, ts_request
 from sidecar.rdp.authenticator import Identity
 from sidecar.rdp.errors import Reason, RemoteError
@@ -38,9 +39,15 @@ class NtStatus(IntEnum):
     INVALID_PARAMETER = 0xC000000D
     LOGON_FAILURE = 0xC000006D
     NOT_SUPPORTED = 0xC00000BB
+    ACCOUNT_LOCKED_OUT = 0xC0000234
+    """the nearest to: too many have failed, wait"""
 
 
-_STATUS = {Reason.LOGIN_FAILED: NtStatus.LOGON_FAILURE, Reason.REFUSED: NtStatus.NOT_SUPPORTED}
+_STATUS = {
+    Reason.LOGIN_FAILED: NtStatus.LOGON_FAILURE,
+    Reason.LOGIN_THROTTLED: NtStatus.ACCOUNT_LOCKED_OUT,
+    Reason.REFUSED: NtStatus.NOT_SUPPORTED,
+}
 
 
 def nla_available() -> bool:
@@ -64,19 +71,19 @@ class CredSsp:
     def __init__(
         self,
         certificate: ServerCertificate,
-        password_of: Callable[[str], str | None],
+        candidates: Callable[[str], list[Candidate]],
         *,
         random: Callable[[int], bytes],
         now: float,
     ) -> None:
-        """`certificate`: what this very connection shows. `password_of`: the password of a user, None where
-        there is none. `random`: so many bytes that nobody can foresee. `now`: seconds since 1970.
+        """`certificate`: what this very connection shows. `candidates`: what would let a user in; it may
+        raise LoginThrottled. `random`: so many bytes that nobody can foresee. `now`: seconds since 1970.
 
         Raises CertificateUnusable.
         """
         self._public_key = certificate.public_key
         self._acceptor = NtlmAcceptor(
-            password_of, random=random, now=now, end_point=lambda: certificate.end_point
+            candidates, random=random, now=now, end_point=lambda: certificate.end_point
         )
         self._version: int | None = None
         """What both sides speak, once the client has said a word."""
@@ -103,7 +110,8 @@ class CredSsp:
     def receive(self, data: bytes) -> bytes:
         """Takes bytes of the client; what comes after the exchange is returned.
 
-        Raises RemoteError: LOGIN_FAILED for a wrong user or password, anything else for a broken exchange.
+        Raises RemoteError: LOGIN_FAILED for a wrong user or password, LOGIN_THROTTLED where none is looked
+        at now, anything else for a broken exchange.
         What the client is to be told of it is in `outgoing` then.
         """
         if self._failed:
@@ -241,7 +249,7 @@ class CredSsp:
             raise RemoteError(Reason.UNEXPECTED, "a TSRequest without authInfo comes where it should")
         credentials = ts_request.parse_credentials(login.session.unseal(request.auth_info))
         password = credentials.password if credentials is not None else ""
-        self._identity = Identity(login.user, login.domain, password)
+        self._identity = Identity(login.user, login.domain, password, login.grant)
 
     def _send(self, request: TsRequest) -> None:
         self._outgoing.append(request.pack())

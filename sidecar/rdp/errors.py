@@ -21,6 +21,8 @@ class Reason(Enum):
     REFUSED = "refused"
     """nothing that this server accepts is offered by the client"""
     LOGIN_FAILED = "login failed"
+    LOGIN_THROTTLED = "login throttled"
+    """too many logins of the same address have failed"""
     OUT_OF_TURN = "out of turn"
     """this side called a method of the connection at the wrong time"""
 

@@ -6,10 +6,11 @@ docs/decisions/ntlm-acceptor.md says what of it is taken from libraries.
 import hashlib
 import hmac
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sidecar.access.grant import Candidate, Grant, LoginThrottled
 from sidecar.rdp.errors import LocalError, Reason, RemoteError
 from sidecar.rdp.ntlm_messages import (
     SERVER_NAME,
@@ -133,10 +134,11 @@ class NtlmSession:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who has logged in, as the client names them, and what both sides share from now on."""
+    """Who has logged in, as the client names them, with what they may do and what both sides share."""
 
     user: str
     domain: str
+    grant: Grant
     session: NtlmSession
 
 
@@ -145,17 +147,17 @@ class NtlmAcceptor:
 
     def __init__(
         self,
-        password_of: Callable[[str], str | None],
+        candidates: Callable[[str], list[Candidate]],
         *,
         random: Callable[[int], bytes],
         now: float,
         end_point: Callable[[], bytes | None],
     ) -> None:
-        """`password_of`: the password of a user, None if there is no such user. `random`: so many bytes that
+        """`candidates`: what would let a user in; it may raise LoginThrottled. `random`: so many bytes that
         nobody can foresee. `now`: seconds since 1970. `end_point`: the channel binding tls-server-end-point,
         asked for only where a client binds to it.
         """
-        self._password_of = password_of
+        self._candidates = candidates
         self._random = random
         self._now = now
         self._end_point = end_point
@@ -180,7 +182,9 @@ class NtlmAcceptor:
         return challenge
 
     def authenticate(self, token: bytes) -> Login:
-        """Who proves to know the password. Raises RemoteError, LOGIN_FAILED where the proof is wrong."""
+        """Who proves to know a password. Raises RemoteError: LOGIN_FAILED where the proof is wrong,
+        LOGIN_THROTTLED where it is not looked at.
+        """
         if not self._messages:
             raise LocalError("an AUTHENTICATE_MESSAGE is judged before any challenge was sent")
         message = Authenticate.parse(token)
@@ -190,22 +194,42 @@ class NtlmAcceptor:
         if len(message.nt_response) <= _V1_RESPONSE_SIZE:
             raise RemoteError(Reason.LOGIN_FAILED, "NTLMv2 is wanted, not LM or NTLMv1")
         response = ClientChallenge.parse(message.nt_response)
-        password = self._password_of(user)
-        if password is None:
-            # nobody knows this one: an unknown user takes as long as a wrong password
-            password = self._random(_KEY_SIZE).hex()
-        key = response_key(nt_hash(password), message.user, message.domain)
-        # over the bytes as they came: packed anew they may differ
-        proof = _hmac_md5(key, self._server_challenge + response.raw)
-        if not hmac.compare_digest(proof, response.proof):
+        try:
+            candidates = self._candidates(user)
+        except LoginThrottled as error:
+            raise RemoteError(Reason.LOGIN_THROTTLED, str(error)) from None
+        proven = None
+        # all of them, whichever it is: how long it takes tells nothing
+        for grant, hashed_password in self._hashed(candidates):
+            key = response_key(hashed_password, message.user, message.domain)
+            # over the bytes as they came: packed anew they may differ
+            proof = _hmac_md5(key, self._server_challenge + response.raw)
+            if hmac.compare_digest(proof, response.proof) and proven is None and grant is not None:
+                proven = grant, _hmac_md5(key, proof)
+        if proven is None:
             raise RemoteError(Reason.LOGIN_FAILED, "the password is wrong, or there is no such user")
-        exported_key = self._exported_key(message, _hmac_md5(key, proof))
+        grant, session_base_key = proven
+        exported_key = self._exported_key(message, session_base_key)
         attributes = response.attributes()
         if attributes.has_mic:
             self._check_mic(message, token, exported_key)
         if attributes.channel_bindings is not None:
             self._check_channel_bindings(attributes.channel_bindings)
-        return Login(user, domain, NtlmSession(exported_key))
+        return Login(user, domain, grant, NtlmSession(exported_key))
+
+    def _hashed(self, candidates: list[Candidate]) -> Iterator[tuple[Grant | None, bytes]]:
+        """The NTOWFv1 of each, and of one password and one hash that nobody knows: a user of whom there is
+        nothing to be found takes as long as one with a wrong password.
+        """
+        for candidate in candidates:
+            if candidate.nt_hash is not None:
+                yield candidate.grant, candidate.nt_hash
+            elif candidate.password is not None:
+                yield candidate.grant, nt_hash(candidate.password)
+        if all(candidate.password is None for candidate in candidates):
+            yield None, nt_hash(self._random(_KEY_SIZE).hex())
+        if all(candidate.nt_hash is None for candidate in candidates):
+            yield None, self._random(_KEY_SIZE)
 
     def _exported_key(self, message: Authenticate, key_exchange_key: bytes) -> bytes:
         if len(message.session_key) != _KEY_SIZE:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sidecar.access.certificate import CertificateUnusable, ServerCertificate
+from sidecar.access.grant import Attempt, Grant, LoginRefused, LoginThrottled
 from sidecar.log import get_logger
 from sidecar.rdp.connection import ServerConnection
 from sidecar.rdp.desktop import Desktop
@@ -14,7 +15,7 @@ from sidecar.rdp.handshake import Stage
 from sidecar.rdp.round_trips import RoundTrips
 from sidecar.session.session import Transport
 from sidecar.session.state import EndReason, SessionRefused
-from sidecar.transport.connection import Connection, PeerFault, presentable
+from sidecar.transport.connection import THROTTLED, WRONG, Connection, PeerFault, presentable
 
 if TYPE_CHECKING:
     from sidecar.rdp.server import RdpServer
@@ -36,6 +37,8 @@ class Viewer(Connection):
         self._nla = False
         self._login: Login | None = None
         self._auth = "none"
+        self._grant = Grant()
+        """What the client may do, once it has logged in."""
         self._size = (0, 0)
         """Of the desktop that the client was let in to."""
         self._refusal = EndReason.CLOSED
@@ -84,12 +87,15 @@ class Viewer(Connection):
             self._write_all(parts)
 
     def _fail(self, error: PeerFault) -> None:
-        if error.reason is Reason.LOGIN_FAILED:
-            self._flush()
-            log.warning("login failed", session=self._session.id, address=self._session.address)
-            self.end(EndReason.LOGIN_FAILED)
-        else:
+        if error.reason not in (Reason.LOGIN_FAILED, Reason.LOGIN_THROTTLED):
             super()._fail(error)
+            return
+        # NLA has told the client
+        self._flush()
+        if error.reason is Reason.LOGIN_FAILED:
+            self._server.access.logins.failed(self._attempt)
+        self._log_refused_login(WRONG if error.reason is Reason.LOGIN_FAILED else THROTTLED)
+        self.end(EndReason.LOGIN_FAILED)
 
     def _finish(self, reason: EndReason) -> None:
         if self._round_trips is not None:
@@ -109,33 +115,73 @@ class Viewer(Connection):
         authenticator = None
         if self._nla and self._certificate is not None:
             try:
-                authenticator = self._server.access.authenticator(self._certificate)
+                authenticator = self._server.access.authenticator(self._certificate, self._attempt)
             except CertificateUnusable as error:
                 self._no_certificate(error)
                 return
         self._connection.tls_started(authenticator)
 
+    @property
+    def _attempt(self) -> Attempt:
+        return Attempt("rdp", self._peer)
+
     def _judge(self, login: Login) -> None:
-        """Lets the client in if its password is right and there is room."""
-        server, session = self._server, self._session
+        """What NLA has proven is not asked again: a password for one session comes twice."""
         identity = login.identity
-        session.user = presentable(identity.user if identity is not None else login.user)
-        if not server.access.admits(login.user, login.password, identity):
-            log.warning("login failed", session=session.id, address=session.address)
-            self._refuse(EndReason.LOGIN_FAILED)
-        elif (reason := server.registry.would_refuse()) is not None:
-            log.info("login refused", session=session.id, cause=reason.code)
-            self._refuse(reason)
+        self._session.user = presentable(identity.user if identity is not None else login.user)
+        if not self._server.access.logins.asked:
+            self._admit(login, Grant())
+        elif identity is not None:
+            self._auth = "nla"
+            self._admit(login, identity.grant)
         else:
-            if server.access.passwords.asked:
-                self._auth = "nla" if identity is not None else "password"
-            self._login = login
-            self._size = server.size_for(login.client)
-            self._connection.accept(
-                *self._size,
-                login.client.colour_depth,
-                relative_mouse=server.has_relative_mouse(login.client),
-            )
+            self._auth = "password"
+            self._server.spawn(self._judge_password(login))
+
+    async def _judge_password(self, login: Login) -> None:
+        """May take its time: what the client sends meanwhile waits, and its time to log in goes on."""
+        try:
+            grant = await self._server.access.logins.verify(self._attempt, login.user, login.password)
+        except LoginRefused as error:
+            if not self._closing:
+                self._turn_away(error)
+        else:
+            if not self._closing:
+                self._admit(login, grant)
+        if not self._closing:
+            self._read(b"")
+
+    def _admit(self, login: Login, grant: Grant) -> None:
+        """Lets the client in if there is room; only who has logged in is told why not."""
+        server, logins = self._server, self._server.access.logins
+        reason = server.registry.would_refuse()
+        if reason is not None:
+            self._log_refused_login(reason.code)
+            self._refuse(reason)
+            return
+        if logins.asked:
+            try:
+                logins.use(self._attempt, grant)
+            except LoginRefused as error:
+                self._turn_away(error)
+                return
+        self._grant = grant
+        self._login = login
+        self._size = server.size_for(login.client)
+        self._connection.accept(
+            *self._size,
+            login.client.colour_depth,
+            relative_mouse=server.has_relative_mouse(login.client),
+        )
+
+    def _turn_away(self, error: LoginRefused) -> None:
+        """Tells the client as far as the protocol has a word for it."""
+        throttled = isinstance(error, LoginThrottled)
+        self._log_refused_login(THROTTLED if throttled else WRONG)
+        self._refusal = EndReason.LOGIN_FAILED
+        self._connection.refuse(
+            ErrorInfo.SERVER_DENIED_CONNECTION if throttled else ErrorInfo.SERVER_INSUFFICIENT_PRIVILEGES
+        )
 
     def _refuse(self, reason: EndReason) -> None:
         self._refusal = reason
@@ -148,7 +194,14 @@ class Viewer(Connection):
         if self._login is None:
             return
         try:
-            self._server.registry.initialize(self._session, user=self._session.user, auth=self._auth)
+            self._server.registry.initialize(
+                self._session,
+                user=self._grant.user or self._session.user,
+                auth=self._auth,
+                view_only=self._grant.view_only,
+                ticket=self._grant.ticket,
+                consoles=self._grant.consoles,
+            )
         except SessionRefused as refusal:
             log.info("session refused", session=self._session.id, cause=refusal.reason.code)
             self.end(refusal.reason)

@@ -58,6 +58,9 @@ READING_TIME = 1.5
 """Seconds for which the connection stays after a goodbye that stands on the screen, so that it can be read:
 many viewers close their window together with the connection."""
 
+WRONG, THROTTLED = "login-failed", "login-throttled"
+"""Why a login is refused, in the log's words."""
+
 LONGEST_USER = 64
 """Characters of a user name that are kept."""
 
@@ -334,6 +337,11 @@ class Connection(asyncio.Protocol, ABC):
         self._finish(EndReason.LOGIN_FAILED)
         self._transport.abort()
 
+    @property
+    def _peer(self) -> str:
+        """The client's address without its port; empty for a unix socket."""
+        return _host_and_port(self._transport)[0]
+
     def _write(self, data: bytes) -> None:
         if not self._closing:
             self._session.bytes_sent += len(data)
@@ -358,6 +366,13 @@ class Connection(asyncio.Protocol, ABC):
             detail=error.text,
         )
         self.end(EndReason.PROTOCOL_ERROR)
+
+    def _log_refused_login(self, cause: str) -> None:
+        """Not what was tried: people type passwords into the field for their name."""
+        # who is throttled was told of before, and may be quick to come again
+        (log.debug if cause == THROTTLED else log.info)(
+            "login refused", session=self._session.id, cause=cause
+        )
 
     def _login_timed_out(self) -> None:
         self._login_timer = None
@@ -433,11 +448,17 @@ def presentable(user: str) -> str:
 
 def _address(transport: asyncio.Transport) -> str:
     """The peer's address for people; empty for a unix socket."""
+    host, port = _host_and_port(transport)
+    if not host:
+        return ""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _host_and_port(transport: asyncio.Transport) -> tuple[str, int]:
     peer = transport.get_extra_info("peername")
     if not isinstance(peer, tuple) or len(peer) < 2:
-        return ""
-    host, port = peer[:2]
-    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+        return "", 0
+    return str(peer[0]), peer[1]
 
 
 def _keep_alive(transport: asyncio.Transport) -> None:

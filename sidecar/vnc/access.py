@@ -1,13 +1,12 @@
-"""Who may come in: what is offered to a client, and what proves that it knows the password."""
+"""Who may come in: what is offered to a client, and who judges what it answers."""
 
 import os
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sidecar.access.certificate import CertificateUnusable, load
-from sidecar.access.password import Passwords
+from sidecar.access.logins import Logins
 from sidecar.vnc.handshake import Security
 from sidecar.vnc.wire import SecurityType, VeNCryptSubtype
 
@@ -16,28 +15,28 @@ from sidecar.vnc.wire import SecurityType, VeNCryptSubtype
 class Access:
     """The security of one server.
 
-    `password`: reads the password anew for every login, so that a mounted secret can change; None where
-    nobody is asked. It may raise SidecarError: then nobody gets in. `tls_directory`: where certificate and
+    `logins`: judges who comes; nobody is asked where it does not ask. `tls_directory`: where certificate and
     key are, or None; with it, plain connections are offered nothing but VeNCrypt.
     """
 
-    password: Callable[[], str] | None = None
+    logins: Logins = field(default_factory=Logins)
     tls_directory: Path | None = None
 
-    @property
-    def asks(self) -> bool:
-        """Whether a client must know a password."""
-        return self.password is not None
-
     def security(self, *, secure: bool) -> Security:
-        """What a client is offered. `secure`: nobody can listen to its transport as it is."""
+        """What a client is offered now. `secure`: nobody can listen to its transport as it is.
+
+        VNC's own authentication can prove nothing but secrets that are known in the clear: users whose
+        passwords are hashed come in by Plain alone.
+        """
         types: tuple[SecurityType, ...]
         subtypes: tuple[VeNCryptSubtype, ...]
-        if self.asks:
-            types = (SecurityType.VENCRYPT, SecurityType.VNC_AUTHENTICATION)
+        if self.logins.asked:
+            in_the_clear = self.logins.has_candidates
+            types = (SecurityType.VENCRYPT, *((SecurityType.VNC_AUTHENTICATION,) if in_the_clear else ()))
             subtypes = (VeNCryptSubtype.PLAIN,)
             if self.tls_directory is not None:
-                subtypes = (VeNCryptSubtype.X509_PLAIN, VeNCryptSubtype.X509_VNC, VeNCryptSubtype.PLAIN)
+                by_challenge = (VeNCryptSubtype.X509_VNC,) if in_the_clear else ()
+                subtypes = (VeNCryptSubtype.X509_PLAIN, *by_challenge, VeNCryptSubtype.PLAIN)
         else:
             types = (SecurityType.NONE,)
             subtypes = ()
@@ -53,7 +52,3 @@ class Access:
         if self.tls_directory is None:
             raise CertificateUnusable("there is no TLS directory")
         return load(self.tls_directory).context
-
-    def password_matches(self, matches: Callable[[str], bool]) -> bool:
-        """Whether `matches` takes the present password; never when that cannot be read or is empty."""
-        return Passwords(self.password).admits("", matches)

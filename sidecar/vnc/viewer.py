@@ -1,16 +1,17 @@
 """One VNC connection over a transport: asks the server who may come in, and opens a desktop for them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sidecar.access.certificate import CertificateUnusable
-from sidecar.access.password import same
+from sidecar.access.grant import Attempt, Grant, LoginFailed, LoginRefused, LoginThrottled
+from sidecar.access.logins import matching
 from sidecar.encode.form import Encoding, Form
 from sidecar.encode.pixel_form import CANONICAL
 from sidecar.log import get_logger
 from sidecar.session.session import Transport
 from sidecar.session.state import EndReason, SessionRefused
-from sidecar.transport.connection import Connection, presentable
+from sidecar.transport.connection import THROTTLED, WRONG, Connection, presentable
 from sidecar.vnc.connection import ServerConnection, Stage
 from sidecar.vnc.desktop import Desktop
 from sidecar.vnc.errors import RemoteError
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from sidecar.vnc.server import VncServer
 
 log = get_logger(__name__)
-
-LOGIN_FAILED = "Authentication failed"
-"""The text that QEMU's server gives; some clients show it to their user."""
 
 _WORTH_READING = frozenset(
     {
@@ -53,13 +51,23 @@ class Viewer(Connection):
         """What the client sees, once it is initialized."""
         self._refusal = EndReason.LOGIN_FAILED
         """Why the handshake is broken off, when it is."""
+        self._grant = Grant()
+        """What the client may do, once it is authenticated."""
 
     def _opened(self) -> None:
         secure = self._kind == "unix" or self._session.tls
         self._connection = ServerConnection(
             self._server.access.security(secure=secure), offered=self._server.offered
         )
-        if not self._server.access.asks:
+        logins = self._server.access.logins
+        if logins.asked:
+            try:
+                logins.check(self._attempt)
+            except LoginThrottled as error:
+                # before anything is computed for it
+                self._log_refused_login(THROTTLED)
+                self._connection.refuse(str(error))
+        else:
             # without a login there is no later moment at which the protocol could say why not
             reason = self._server.registry.would_refuse()
             if reason is not None:
@@ -107,30 +115,74 @@ class Viewer(Connection):
                 else:
                     self._start_tls(context)
             case VncAuthResponse():
-                self._judge(lambda password: response_matches(event, password))
+                self._judge_response(event)
             case PlainCredentials():
                 self._session.user = presentable(event.user)
-                self._judge(lambda password: same(event.password, password))
+                self._server.spawn(self._judge_credentials(event))
             case ClientInit():
                 self._initialize(event)
 
-    def _judge(self, matches: Callable[[str], bool]) -> None:
-        """Lets the client in if its password is right and there is room; the reason is told only then."""
-        if not self._server.access.password_matches(matches):
-            log.warning("login failed", session=self._session.id, address=self._session.address)
-            self._connection.authentication_failed(LOGIN_FAILED)
-        elif (reason := self._server.registry.would_refuse()) is not None:
-            log.info("login refused", session=self._session.id, cause=reason.code)
+    @property
+    def _attempt(self) -> Attempt:
+        return Attempt("web" if self._kind == "websocket" else "vnc", self._peer)
+
+    def _judge_response(self, event: VncAuthResponse) -> None:
+        logins, attempt = self._server.access.logins, self._attempt
+        try:
+            grant = matching(logins.candidates(attempt), lambda password: response_matches(event, password))
+            if grant is None:
+                logins.failed(attempt)
+                raise LoginFailed
+        except LoginRefused as error:
+            self._turn_away(error)
+        else:
+            self._admit(grant)
+
+    async def _judge_credentials(self, event: PlainCredentials) -> None:
+        """May take its time: what the client sends meanwhile waits, and its time to log in goes on."""
+        try:
+            grant = await self._server.access.logins.verify(self._attempt, event.user, event.password)
+        except LoginRefused as error:
+            if not self._closing:
+                self._turn_away(error)
+        else:
+            if not self._closing:
+                self._admit(grant)
+        if not self._closing:
+            self._read(b"")
+
+    def _admit(self, grant: Grant) -> None:
+        """Lets the client in if there is room; only who has logged in is told why not."""
+        server = self._server
+        reason = server.registry.would_refuse()
+        if reason is not None:
+            self._log_refused_login(reason.code)
             self._refusal = reason
             self._connection.authentication_failed(reason.text)
-        else:
-            self._connection.authenticated()
+            return
+        try:
+            server.access.logins.use(self._attempt, grant)
+        except LoginRefused as error:
+            self._turn_away(error)
+            return
+        self._grant = grant
+        self._connection.authenticated()
+
+    def _turn_away(self, error: LoginRefused) -> None:
+        self._log_refused_login(THROTTLED if isinstance(error, LoginThrottled) else WRONG)
+        self._connection.authentication_failed(str(error))
 
     def _initialize(self, event: ClientInit) -> None:
-        server, session = self._server, self._session
+        server, session, grant = self._server, self._session, self._grant
         try:
             server.registry.initialize(
-                session, user=session.user, auth=self._auth_method(), shared=event.shared
+                session,
+                user=grant.user or session.user,
+                auth=self._auth_method(),
+                shared=event.shared,
+                view_only=grant.view_only,
+                ticket=grant.ticket,
+                consoles=grant.consoles,
             )
         except SessionRefused as refusal:
             log.info("session refused", session=session.id, cause=refusal.reason.code)

@@ -18,6 +18,7 @@ from support.credssp_client import CredSspClient
 from support.rdp_rough_client import BITMAPS, RoughClient, client_tls
 from support.rdp_script import STEPS, Profile
 
+from sidecar.access.logins import Logins
 from sidecar.access.password import Passwords
 from sidecar.rdp.access import Access
 from sidecar.rdp.handshake import Nla
@@ -28,7 +29,7 @@ NLA = Profile(protocols=client.SSL | client.HYBRID, password="")
 
 
 def access(nla: Nla = Nla.OFF) -> Access:
-    return Access(tls_directory(), Passwords(lambda: PASSWORD), nla)
+    return Access(tls_directory(), Logins(Passwords(lambda: PASSWORD)), nla)
 
 
 async def before_tls(here: ServedRdpGuest, profile: Profile = BITMAPS) -> RoughClient:
@@ -287,7 +288,7 @@ async def test_garbage_in_place_of_credssp_ends_the_connection(what: bytes) -> N
         peer.receive = lambda data: []  # type: ignore[method-assign]
         peer.send(what)
         (line,) = await here.ends(peer)
-        assert "connection ended by a fault of the client" in line or "login failed" in line
+        assert "connection ended by a fault of the client" in line or "login refused" in line
         await here.serves(witness)
         await witness.close()
 
@@ -298,7 +299,7 @@ async def refused_by_nla(here: ServedRdpGuest) -> AsyncIterator[RoughClient]:
     peer.receive = lambda data: []  # type: ignore[method-assign]
     yield peer
     (line,) = await here.ends(peer)
-    assert "login failed" in line
+    assert "login refused" in line
 
 
 async def test_wrong_passwords_and_users_are_refused_and_never_logged() -> None:
@@ -312,7 +313,7 @@ async def test_wrong_passwords_and_users_are_refused_and_never_logged() -> None:
             with contextlib.suppress(EOFError):
                 await refused.until_step("confirm_active")
             (line,) = await here.ends(refused)
-            assert "login failed" in line
+            assert "login refused" in line
         good = await here.connect(Profile(password=PASSWORD))
         await here.serves(good)
         await good.close()

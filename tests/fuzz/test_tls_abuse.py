@@ -14,6 +14,8 @@ from support.rfb_client import no_verification
 from support.rfb_session import X509_NONE, X509_VNC, Refused
 
 from sidecar.access.certificate import CertificateUnusable, server_context
+from sidecar.access.logins import Logins
+from sidecar.access.password import Passwords
 from sidecar.session.registry import Policy
 from sidecar.vnc.access import Access
 
@@ -41,7 +43,7 @@ async def before_tls(here: ServedGuest) -> tuple[asyncio.StreamReader, asyncio.S
 @pytest.mark.parametrize("subtype", [X509_NONE, X509_VNC])
 async def test_a_client_comes_in_by_tls(directory: Path, subtype: int) -> None:
     password = None if subtype == X509_NONE else "secret"
-    access = Access(None if password is None else lambda: "secret", directory)
+    access = Access(Logins(Passwords(None if password is None else lambda: "secret")), directory)
     async with served(access=access) as here:
         async with await here.connect(password=password or "") as client:
             await client.until_shown(here.console.surface.frame.pixels)
@@ -51,7 +53,7 @@ async def test_a_client_comes_in_by_tls(directory: Path, subtype: int) -> None:
 
 
 async def test_a_wrong_password_inside_tls_is_refused_with_the_reason(directory: Path) -> None:
-    async with served(access=Access(lambda: "secret", directory)) as here:
+    async with served(access=Access(Logins(Passwords(lambda: "secret")), directory)) as here:
         with pytest.raises(Refused, match="Authentication failed"):
             await here.connect(password="wrong")
         with pytest.raises(Refused, match="Authentication failed"):
@@ -63,7 +65,7 @@ async def test_a_wrong_password_inside_tls_is_refused_with_the_reason(directory:
 async def test_garbage_in_place_of_tls_ends_the_connection_and_nothing_else(
     directory: Path, what: bytes
 ) -> None:
-    async with served(access=Access(None, directory)) as here, await here.connect() as good:
+    async with served(access=Access(Logins(), directory)) as here, await here.connect() as good:
         for _ in range(5):
             reader, writer = await before_tls(here)
             writer.write(what)
@@ -77,7 +79,7 @@ async def test_garbage_in_place_of_tls_ends_the_connection_and_nothing_else(
 
 
 async def test_a_client_that_leaves_amid_tls_is_forgotten(directory: Path) -> None:
-    async with served(access=Access(None, directory)) as here:
+    async with served(access=Access(Logins(), directory)) as here:
         for abort in (False, True):
             _, writer = await before_tls(here)
             hello = ssl.MemoryBIO()
@@ -94,7 +96,7 @@ async def test_a_client_that_leaves_amid_tls_is_forgotten(directory: Path) -> No
 
 
 async def test_a_stalled_tls_handshake_ends_with_the_time_to_log_in(directory: Path) -> None:
-    async with served(access=Access(None, directory), auth_timeout=0.3) as here:
+    async with served(access=Access(Logins(), directory), auth_timeout=0.3) as here:
         reader, writer = await before_tls(here)
         await until_closed(reader)
         writer.close()
@@ -102,7 +104,7 @@ async def test_a_stalled_tls_handshake_ends_with_the_time_to_log_in(directory: P
 
 
 async def test_a_connection_crowded_out_amid_tls_is_forgotten(directory: Path) -> None:
-    async with served(Policy(max_waiting=1), access=Access(None, directory)) as here:
+    async with served(Policy(max_waiting=1), access=Access(Logins(), directory)) as here:
         reader, writer = await before_tls(here)
         async with await here.connect() as client:
             await client.refresh()
@@ -112,7 +114,7 @@ async def test_a_connection_crowded_out_amid_tls_is_forgotten(directory: Path) -
 
 
 async def test_the_server_ends_while_a_tls_handshake_stalls(directory: Path) -> None:
-    async with served(access=Access(None, directory)) as here:
+    async with served(access=Access(Logins(), directory)) as here:
         _, writer = await before_tls(here)
     writer.close()
 
@@ -120,7 +122,7 @@ async def test_the_server_ends_while_a_tls_handshake_stalls(directory: Path) -> 
 async def test_what_was_sent_in_the_clear_is_never_read_as_if_it_had_come_by_tls(directory: Path) -> None:
     # a shared flag and a key: they would be the client's first words inside TLS
     injected = b"\x01\x04\x01\0\0\0\0\0\x61"
-    async with served(access=Access(None, directory)) as here:
+    async with served(access=Access(Logins(), directory)) as here:
         reader, writer = await here.dial()
         writer.write(CHOICE + injected)
         await until_closed(reader)
@@ -134,7 +136,7 @@ async def test_what_was_sent_in_the_clear_is_never_read_as_if_it_had_come_by_tls
 
 
 async def test_a_certificate_that_is_replaced_counts_from_the_next_client(directory: Path) -> None:
-    async with served(access=Access(None, directory)) as here:
+    async with served(access=Access(Logins(), directory)) as here:
         for _ in range(2):
             expected = write_certificate(directory)
             async with await here.connect() as client:

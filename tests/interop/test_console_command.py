@@ -19,6 +19,8 @@ from support.certificate import write_certificate
 from support.synthetic_guest import SyntheticGuest, SyntheticPort
 from support.waiting import DEADLINE, eventually
 
+from sidecar.access.logins import Logins
+from sidecar.access.password import Passwords
 from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.encode.store import SegmentStore
 from sidecar.input.layout import Layout
@@ -321,7 +323,7 @@ async def test_a_machine_that_takes_nothing_can_still_be_left() -> None:
 
 
 async def test_a_password_is_asked_for_without_being_shown() -> None:
-    async with house(Access(lambda: "secret")) as here:
+    async with house(Access(Logins(Passwords(lambda: "secret")))) as here:
         with person("--vnc", here.address) as somebody:
             await somebody.sees("Password: ")
             somebody.type(b"secret\r")
@@ -333,7 +335,7 @@ async def test_a_password_is_asked_for_without_being_shown() -> None:
 
 
 async def test_a_question_that_is_broken_off_leaves_the_terminal_as_it_was() -> None:
-    async with house(Access(lambda: "secret")) as here:
+    async with house(Access(Logins(Passwords(lambda: "secret")))) as here:
         with person("--vnc", here.address) as somebody:
             await somebody.sees("Password: ")
             assert not somebody.has_its_terminal_back
@@ -345,7 +347,7 @@ async def test_a_question_that_is_broken_off_leaves_the_terminal_as_it_was() -> 
 async def test_a_wrong_password_is_told(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("wrong")
-    async with house(Access(lambda: "secret")) as here:
+    async with house(Access(Logins(Passwords(lambda: "secret")))) as here:
         status, _, err = await result("--vnc", here.address, "--password-file", str(path), "--list")
         assert (status, err.count("\n")) == (1, 1)
         assert "is the password right?" in err
@@ -353,7 +355,7 @@ async def test_a_wrong_password_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("password", [None, "secret"])
 async def test_tls_proves_the_server(password: str | None, certificate: Path, password_file: str) -> None:
-    access = Access(None if password is None else lambda: password, certificate)
+    access = Access(Logins(Passwords(None if password is None else lambda: password)), certificate)
     async with house(access) as here:
         authority = ("--ca", str(certificate / "tls.crt"))
         status, out, err = await result(
@@ -364,7 +366,7 @@ async def test_tls_proves_the_server(password: str | None, certificate: Path, pa
 
 
 async def test_a_server_that_is_not_proven_is_not_spoken_to(certificate: Path) -> None:
-    async with house(Access(None, certificate)) as here:
+    async with house(Access(Logins(), certificate)) as here:
         options = ("--vnc", here.address, "--list")
         status, out, err = await result(*options)
         assert (status, out) == (1, "")
@@ -453,7 +455,7 @@ async def test_the_ports_are_listed_and_a_wrong_name_lists_them_too() -> None:
 
 
 async def test_a_unix_socket_takes_the_password_as_it_is(short_dir: Path, password_file: str) -> None:
-    async with house(Access(lambda: "secret")) as here:
+    async with house(Access(Logins(Passwords(lambda: "secret")))) as here:
         await here.server.listen_unix(short_dir / "vnc")
         options = ("--vnc", f"unix:{short_dir}/vnc", "--password-file", password_file, "--list")
         status, out, err = await result(*options)

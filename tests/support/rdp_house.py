@@ -16,6 +16,7 @@ from support.rdp_viewer import GRAPHICS_PROFILE, RdpViewer
 from support.rfb_client import AsyncRfbClient
 from support.synthetic_guest import SyntheticConsole, SyntheticGuest
 
+from sidecar.access.logins import Logins
 from sidecar.access.password import Passwords
 from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.encode.store import SegmentStore
@@ -85,6 +86,7 @@ async def house(
     sizes: Sequence[tuple[int, int]] = ((320, 200),),
     password: Callable[[], str] | None = None,
     nla: Nla = Nla.OFF,
+    logins: Logins | None = None,
     **options: Any,
 ) -> AsyncIterator[RdpHouse]:
     """Serves a guest with consoles of these sizes over RDP and VNC.
@@ -105,7 +107,7 @@ async def house(
         tls = Path(directory) / "tls"
         write_certificate(tls)
         store = SegmentStore(pool)
-        access = Access(tls, Passwords(password), nla)
+        access = Access(tls, logins or Logins(Passwords(password)), nla)
         layout, seats, broadcasts = Layout("us"), Seats(guest), Broadcasts(store)
         server = RdpServer(guest, registry, broadcasts, seats, access=access, layout=layout, **options)
         vnc = VncServer(guest, registry, broadcasts, seats, layout=layout)

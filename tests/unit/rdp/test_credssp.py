@@ -16,16 +16,22 @@ from support.certificate import write_certificate
 from support.credssp_client import CredSspClient
 
 from sidecar.access.certificate import CERTIFICATE, KEY, ServerCertificate, load, self_signed
+from sidecar.access.grant import Candidate, Grant, LoginThrottled
 from sidecar.rdp.authenticator import Authenticator, Identity
 from sidecar.rdp.credssp import CredSsp, nla_available
 from sidecar.rdp.errors import Reason, RemoteError
+from sidecar.rdp.ntlm import nt_hash
 
 KERBEROS, NTLM = "1.2.840.113554.1.2.2", "1.3.6.1.4.1.311.2.2.10"
 LOGON_FAILURE = 0xC000006D - (1 << 32)
 INVALID_PARAMETER = 0xC000000D - (1 << 32)
 NOT_SUPPORTED = 0xC00000BB - (1 << 32)
 
+ACCOUNT_LOCKED_OUT = 0xC0000234 - (1 << 32)
+
 NOW = 1_760_000_000.0
+
+SECRET = Candidate(Grant(), password="secret")
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +47,13 @@ def server(certificate: ServerCertificate) -> CredSsp:
 
 
 def serve(
-    certificate: ServerCertificate, password_of: Callable[[str], str | None] = lambda _: "secret"
+    certificate: ServerCertificate, candidates: Callable[[str], list[Candidate]] = lambda _: [SECRET]
 ) -> CredSsp:
     # the server's challenge is another one for each server
     seeds.append(len(seeds))
     seed = seeds[-1]
     return CredSsp(
-        certificate, password_of, random=lambda count: (seed.to_bytes(4, "big") * count)[:count], now=NOW
+        certificate, candidates, random=lambda count: (seed.to_bytes(4, "big") * count)[:count], now=NOW
     )
 
 
@@ -177,23 +183,54 @@ def test_a_wrong_password_is_told_to_those_who_can_hear_it(
 def test_an_unknown_user_cannot_be_told_from_a_wrong_password(certificate: ServerCertificate) -> None:
     asked: list[str] = []
 
-    def password_of(user: str) -> str | None:
+    def candidates(user: str) -> list[Candidate]:
         asked.append(user)
-        return "secret" if user == "me" else None
+        return [SECRET] if user == "me" else []
 
-    server = serve(certificate, password_of)
+    server = serve(certificate, candidates)
     client = CredSspClient(certificate.public_key, "you")
     error = refusal(server, client.authenticate(say(server, client.negotiate())))
     assert (error.reason, error_code(server)) == (Reason.LOGIN_FAILED, LOGON_FAILURE)
-    server = serve(certificate, password_of)
+    server = serve(certificate, candidates)
     client = CredSspClient(certificate.public_key, "me", "wrong")
     assert refusal(server, client.authenticate(say(server, client.negotiate()))).text == error.text
     assert asked == ["you", "me"]
 
 
+def test_what_was_proven_says_what_may_be_done(certificate: ServerCertificate) -> None:
+    mine = Grant("user", user="alice", view_only=True)
+    candidates = [
+        Candidate(Grant("password"), password="another"),
+        Candidate(mine, nt_hash=nt_hash("secret")),
+        Candidate(Grant("ticket", ticket="t1"), password="third"),
+    ]
+    for password, grant in (
+        ("secret", mine),
+        ("third", candidates[2].grant),
+        ("another", candidates[0].grant),
+    ):
+        server = serve(certificate, lambda _: candidates)
+        client = CredSspClient(certificate.public_key, password=password)
+        client.check(say(server, client.authenticate(say(server, client.negotiate()))))
+        say(server, client.delegate())
+        assert server.identity == Identity("me", "", password, grant)
+
+
+def test_who_has_failed_too_often_is_told_that_no_password_is_looked_at(
+    certificate: ServerCertificate,
+) -> None:
+    def candidates(_: str) -> list[Candidate]:
+        raise LoginThrottled(5.0)
+
+    server = serve(certificate, candidates)
+    client = CredSspClient(certificate.public_key)
+    error = refusal(server, client.authenticate(say(server, client.negotiate())))
+    assert (error.reason, error_code(server)) == (Reason.LOGIN_THROTTLED, ACCOUNT_LOCKED_OUT)
+
+
 @pytest.mark.parametrize("password", ["p\u00e4ssw\u00f6rt", "\u65e5\u672c\U0001f600", "x" * 1000, "a:b", " "])
 def test_any_password_is_proven_by_who_knows_it(certificate: ServerCertificate, password: str) -> None:
-    server = serve(certificate, lambda _: password)
+    server = serve(certificate, lambda _: [Candidate(Grant(), password=password)])
     client = CredSspClient(certificate.public_key, password=password)
     client.check(say(server, client.authenticate(say(server, client.negotiate()))))
     say(server, client.delegate())

@@ -10,6 +10,7 @@ from support.certificate import write_certificate
 from support.credssp_client import CredSspClient
 
 from sidecar.access.certificate import ServerCertificate, load
+from sidecar.access.grant import Candidate, Grant
 from sidecar.rdp import ts_request
 from sidecar.rdp.credssp import CredSsp
 from sidecar.rdp.errors import RemoteError
@@ -35,7 +36,9 @@ class Conversation:
     """An exchange that has come to a step; `message` is what the client would say now."""
 
     def __init__(self, certificate: ServerCertificate, step: int, protocol: str, version: int = 6) -> None:
-        self.server = CredSsp(certificate, lambda _: "secret", random=bytes, now=0.0)
+        self.server = CredSsp(
+            certificate, lambda _: [Candidate(Grant(), password="secret")], random=bytes, now=0.0
+        )
         self.client = CredSspClient(certificate.public_key, protocol=protocol, version=version)
         self.message = self.client.negotiate()
         if step > 0:

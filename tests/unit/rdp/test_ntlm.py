@@ -5,6 +5,7 @@ import struct
 import pytest
 from spnego._ntlm_raw.md4 import md4
 
+from sidecar.access.grant import Candidate, Grant
 from sidecar.rdp.errors import LocalError, Reason, RemoteError
 from sidecar.rdp.ntlm import NtlmAcceptor, NtlmSession, nt_hash, response_key
 from sidecar.rdp.ntlm_messages import Authenticate, ClientChallenge, pack_challenge
@@ -36,7 +37,7 @@ AUTHENTICATE = bytes.fromhex(
 
 def acceptor(password: str | None = "Password") -> NtlmAcceptor:
     return NtlmAcceptor(
-        lambda _: password,
+        lambda _: [] if password is None else [Candidate(Grant(), password=password)],
         random=lambda count: SERVER_CHALLENGE * (count // 8),
         now=0.0,
         end_point=lambda: None,

@@ -13,13 +13,11 @@ from support.synthetic_guest import SyntheticPort
 from support.waiting import eventually
 from terminal_lines import terminal_guest
 
-from sidecar.access.password import Passwords
 from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.encode.store import SegmentStore
 from sidecar.input.layout import Layout
 from sidecar.input.seat import Seats
 from sidecar.rdp.access import Access
-from sidecar.rdp.handshake import Nla
 from sidecar.rdp.server import RdpServer
 from sidecar.session.registry import Registry
 from sidecar.terminal.guest import TerminalGuest
@@ -49,7 +47,7 @@ async def test_a_serial_port_is_a_further_monitor_on_which_one_types() -> None:
         inner.console.draw(0, 0, picture(1))
         tls = Path(directory) / "tls"
         write_certificate(tls)
-        access = Access(tls, Passwords(None), Nla.OFF)
+        access = Access(tls)
         registry = Registry()
         async with RdpServer(
             guest, registry, broadcasts, seats, access=access, layout=Layout("us")

@@ -15,6 +15,8 @@ from support.rfb_session import SECURITY_VENCRYPT, Refused
 from support.rfb_wire import ALL_PSEUDO, BGRX, Encoding, Update, jpeg_quality
 from support.synthetic_guest import SyntheticGuest
 
+from sidecar.access.logins import Logins
+from sidecar.access.password import Passwords
 from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.encode.store import SegmentStore
 from sidecar.guest import Led
@@ -334,7 +336,7 @@ class TestLogin:
     @pytest.mark.parametrize("version", [b"003.003", b"003.007", b"003.008", b"003.889"])
     async def test_the_right_password_lets_in(self, version: bytes) -> None:
         async with (
-            house(access=Access(lambda: "right")) as here,
+            house(access=Access(Logins(Passwords(lambda: "right")))) as here,
             await here.connect(version=version, password="right") as client,
         ):
             await client.refresh()
@@ -342,7 +344,7 @@ class TestLogin:
 
     @pytest.mark.parametrize("version", [b"003.003", b"003.008"])
     async def test_a_wrong_password_is_not_counted(self, version: bytes) -> None:
-        async with house(access=Access(lambda: "right")) as here:
+        async with house(access=Access(Logins(Passwords(lambda: "right")))) as here:
             # RFB 3.3 has no place for the reason
             with pytest.raises((Refused, asyncio.IncompleteReadError)):
                 await here.connect(version=version, password="wrong")
@@ -352,7 +354,7 @@ class TestLogin:
     async def test_a_claimed_user_is_recorded_short_and_without_control_characters(
         self, short_dir: Path
     ) -> None:
-        async with house(access=Access(lambda: "right")) as here:
+        async with house(access=Access(Logins(Passwords(lambda: "right")))) as here:
             await here.server.listen_unix(short_dir / "vnc")
             user = "eve\x1b[2J\n" + "x" * 1000
             options = {"user": user, "password": "right", "security": SECURITY_VENCRYPT}
@@ -364,7 +366,7 @@ class TestLogin:
 
     async def test_the_password_in_force_is_the_one_of_now(self) -> None:
         passwords = ["first"]
-        async with house(access=Access(lambda: passwords[-1])) as here:
+        async with house(access=Access(Logins(Passwords(lambda: passwords[-1])))) as here:
             async with await here.connect(password="first"):
                 passwords.append("second")
                 async with await here.connect(password="second"):
