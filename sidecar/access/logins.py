@@ -1,15 +1,19 @@
 """Every way to log in: the machine's password, users of their own, tickets. One object for all frontends."""
 
+from collections import Counter
 from collections.abc import Callable
+from typing import get_args
 
-from sidecar.access.grant import Attempt, Candidate, Grant, LoginFailed, LoginThrottled
-from sidecar.access.login_log import LoginLog
+from sidecar.access.grant import Attempt, Candidate, Grant, LoginFailed, LoginProtocol, LoginThrottled
 from sidecar.access.password import Passwords, same
 from sidecar.access.slow_checks import SlowChecks
 from sidecar.access.throttle import Throttle
 from sidecar.access.tickets import VNC, Tickets
 from sidecar.access.users import Users
 from sidecar.access.users_file import User
+from sidecar.log import get_logger
+
+log = get_logger(__name__)
 
 
 class Logins:
@@ -35,7 +39,10 @@ class Logins:
         self._tickets = tickets
         self._throttle = throttle
         self._slow_checks = SlowChecks()
-        self._log = LoginLog()
+        self.failures: Counter[tuple[str, str]] = Counter(
+            {(protocol, cause): 0 for protocol in get_args(LoginProtocol) for cause in ("wrong", "throttled")}
+        )
+        """How many logins have failed, by protocol and cause; `throttled`: were not even looked at."""
 
     @property
     def asked(self) -> bool:
@@ -52,12 +59,14 @@ class Logins:
             return True
         if self._tickets is None:
             return False
-        return self._users is None or self._tickets.open_to(VNC)
+        return self._users is None or self._tickets.open_to(VNC) > 0
 
     def check(self, attempt: Attempt) -> None:
         """Raises LoginThrottled where too many attempts of that address have failed lately."""
         if self._throttle is not None and (wait := self._throttle.wait(attempt.host)) > 0:
-            self._log.throttled(attempt)
+            self.failures[attempt.protocol, "throttled"] += 1
+            # the line of the failure before has told the pause, and peers can be quick
+            log.debug("login throttled", protocol=attempt.protocol, address=attempt.host, wait=round(wait, 1))
             raise LoginThrottled(wait)
 
     def candidates(self, attempt: Attempt, user: str = "") -> list[Candidate]:
@@ -94,7 +103,10 @@ class Logins:
     def failed(self, attempt: Attempt) -> None:
         """Counts a login that has failed."""
         pause = 0.0 if self._throttle is None else self._throttle.failed(attempt.host)
-        self._log.failed(attempt, pause)
+        self.failures[attempt.protocol, "wrong"] += 1
+        log.warning(
+            "login failed", protocol=attempt.protocol, address=attempt.host or "local", pause=round(pause, 1)
+        )
 
     def use(self, attempt: Attempt, grant: Grant) -> None:
         """Takes note that somebody is let in by `grant`. Raises LoginFailed if that is used up meanwhile."""

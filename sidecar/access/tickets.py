@@ -180,9 +180,11 @@ class Tickets:
         """When the next one is over, in seconds since 1970; None: there is none."""
         return min((ticket.wish.valid_to for ticket in self._tickets.values()), default=None)
 
-    def open_to(self, protocols: frozenset[LoginProtocol]) -> bool:
-        """Whether one would let somebody in by one of `protocols` now."""
-        return any(ticket.wish.protocols & protocols for ticket in self.live() if not ticket.is_used_up)
+    def open_to(self, protocols: frozenset[LoginProtocol]) -> int:
+        """How many would let somebody in by one of `protocols` now."""
+        return sum(
+            not ticket.is_used_up and bool(ticket.wish.protocols & protocols) for ticket in self.live()
+        )
 
     def candidates(self, attempt: Attempt, user: str) -> list[Candidate]:
         """The secrets that would let `user` in; empty: whatever the name."""
