@@ -152,14 +152,14 @@ class LibvirtAttach:
 
     def _say(self, reason: str) -> None:
         if reason != self._said:
-            log.info("waiting for the virtual machine", domain=self._domain, reason=reason)
+            log.info("waiting for the virtual machine", domain=self._domain, cause=reason)
             self._said = reason
 
     def _give_up(self, reason: str) -> None:
         if not self._was_there:
             raise AttachError(reason)
         if reason != self._said:
-            log.warning("the virtual machine cannot be attached", domain=self._domain, reason=reason)
+            log.warning("the virtual machine cannot be attached", domain=self._domain, cause=reason)
             self._said = reason
 
 

@@ -36,17 +36,21 @@ def event_thread(libvirt: Any) -> Iterator[None]:
         with _registration.one_at_a_time:
             while not ended.is_set():
                 libvirt.virEventRunDefaultImpl()
+            # a socket that is given up is closed in the next round only
+            libvirt.virEventAddTimeout(0, _remove, [libvirt])
+            libvirt.virEventRunDefaultImpl()
 
     threading.Thread(target=run, name="libvirt-events", daemon=True).start()
     try:
         yield
     finally:
         ended.set()
-        # has the thread look; fires at once, and goes on doing so until it is removed
+        # has the thread look
         libvirt.virEventAddTimeout(0, _remove, [libvirt])
 
 
 def _remove(timer: int, opaque: list[Any]) -> None:
+    """Ends a timer, which would fire again and again."""
     (libvirt,) = opaque
     libvirt.virEventUpdateTimeout(timer, _FOREVER)
     libvirt.virEventRemoveTimeout(timer)
