@@ -68,10 +68,10 @@ class MachineControl:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ending = True
-        if self._change is not None and not self._change.done():
+        while self._change is not None and not self._change.done():
+            # it has this time to end, and then again to take back what it did
             await asyncio.wait([self._change], timeout=self._patience)
             self._change.cancel()
-            await asyncio.wait([self._change])
 
     async def information(self) -> MachineInformation:
         """How the machine is now."""

@@ -1,4 +1,4 @@
-"""QEMU's monitor protocol, as far as attaching and switching need it.
+"""QEMU's monitor protocol, as far as attaching, asking and switching need it.
 
 Not by qemu.qmp: that one can pass file descriptors on asyncio's own loops only, and we run on uvloop.
 Source: QEMU docs/interop/qmp-spec.rst.
@@ -8,10 +8,12 @@ import asyncio
 import itertools
 import json
 import socket
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 from sidecar.log import get_logger
 from sidecar.qemu.errors import ConnectionLost, QmpRefused
@@ -21,6 +23,9 @@ log = get_logger(__name__)
 TIMEOUT: Final = 30.0
 MAX_LINE: Final = 4 * 1024 * 1024
 """Longest answer that is believed; `query-qmp-schema`, the longest one there is, takes 300 kB."""
+
+EventFilter: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
+"""Whether an event of this name and with this data is meant."""
 
 
 class Qmp(asyncio.Protocol):
@@ -36,6 +41,7 @@ class Qmp(asyncio.Protocol):
         self._received = bytearray()
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._awaited: list[tuple[EventFilter, asyncio.Future[tuple[str, Mapping[str, Any]]]]] = []
         loop = asyncio.get_running_loop()
         self._greeted: asyncio.Future[None] = loop.create_future()
         self._closed = loop.create_future()
@@ -76,6 +82,40 @@ class Qmp(asyncio.Protocol):
     async def wait_closed(self) -> None:
         """Returns when the connection has ended."""
         await asyncio.wait([self._closed])
+
+    @property
+    def is_open(self) -> bool:
+        """Whether commands can be tried."""
+        return self._socket is not None and not self._closed.done()
+
+    @property
+    def process(self) -> int:
+        """Who listened at the socket when we came: a process id, or 0 where it is of another namespace.
+
+        QEMU itself, unless who started it made the socket (unix(7), SO_PEERCRED).
+        """
+        if self._socket is None or not self.is_open:
+            return 0
+        size = struct.calcsize("3i")
+        peer = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        return int(struct.unpack("3i", peer)[0])
+
+    @contextmanager
+    def event(self, wanted: EventFilter) -> Iterator["asyncio.Future[tuple[str, Mapping[str, Any]]]"]:
+        """Name and data of the first event that `wanted` takes while it is entered.
+
+        The future raises ConnectionLost where the connection ends before.
+        """
+        future = asyncio.get_running_loop().create_future()
+        awaited = (wanted, future)
+        self._awaited.append(awaited)
+        try:
+            yield future
+        finally:
+            self._awaited.remove(awaited)
+            if not future.cancel() and not future.cancelled():
+                # seen: who waited for a command that failed has that error
+                future.exception()
 
     async def execute(
         self, command: str, arguments: dict[str, Any] | None = None, unix_fds: Sequence[int] = ()
@@ -127,13 +167,24 @@ class Qmp(asyncio.Protocol):
             if not self._greeted.done():
                 self._greeted.set_result(None)
             return
-        answer = self._answers.get(message.get("id", 0))
+        if "event" in message:
+            self._receive_event(message["event"], message.get("data", {}))
+            return
+        number = message.get("id")
+        answer = self._answers.get(number) if isinstance(number, int) else None
         if answer is None or answer.done():
             return
         if "error" in message:
-            answer.set_exception(QmpRefused(str(message["error"].get("desc", message["error"]))))
+            answer.set_exception(_refusal(message["error"]))
         else:
             answer.set_result(message.get("return"))
+
+    def _receive_event(self, name: object, data: object) -> None:
+        if not isinstance(name, str) or not isinstance(data, dict):
+            return
+        for wanted, future in self._awaited:
+            if not future.done() and wanted(name, data):
+                future.set_result((name, data))
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tells everybody who waits."""
@@ -142,7 +193,9 @@ class Qmp(asyncio.Protocol):
             self._closed.set_result(None)
 
     def _fail(self, error: ConnectionLost) -> None:
-        for waiting in (self._greeted, *self._answers.values()):
+        events = (future for _, future in self._awaited)
+        waiting: asyncio.Future[Any]
+        for waiting in (self._greeted, *self._answers.values(), *events):
             if not waiting.done():
                 waiting.set_exception(error)
         if self._greeted.done() and not self._greeted.cancelled():
@@ -150,3 +203,7 @@ class Qmp(asyncio.Protocol):
             self._greeted.exception()
         if self._transport:
             self._transport.close()
+
+
+def _refusal(error: object) -> QmpRefused:
+    return QmpRefused(str(error.get("desc", error) if isinstance(error, dict) else error))
