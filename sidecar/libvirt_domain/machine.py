@@ -93,13 +93,24 @@ class LibvirtMachine:
     async def set_memory(self, size: int) -> None:
         """See `Machine.set_memory`; by the balloon, in KiB, up to what the machine was started with."""
         live = self._libvirt.VIR_DOMAIN_AFFECT_LIVE
-        await self._change(lambda domain: domain.setMemoryFlags(size // _KIBIBYTE, live))
+
+        def set_memory(domain: Any) -> None:
+            # a number that is too long for C must not come to it
+            if not _KIBIBYTE <= size <= (most := domain.maxMemory() * _KIBIBYTE):
+                raise MachineRefused(f"the machine can have at most {most} bytes of memory, not {size}")
+            domain.setMemoryFlags(size // _KIBIBYTE, live)
+
+        await self._change(set_memory)
 
     async def set_cpus(self, count: int) -> None:
         """See `Machine.set_cpus`; up to the number that the machine was started with."""
         live = self._libvirt.VIR_DOMAIN_AFFECT_LIVE
 
         def set_cpus(domain: Any) -> None:
+            most = domain.vcpusFlags(self._libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
+            # libvirt would take the lower bits of a number that is too long for it
+            if not 1 <= count <= most:
+                raise MachineRefused(f"the machine can have 1 to {most} processors, not {count}")
             before = _cpus(domain)
             try:
                 domain.setVcpusFlags(count, live)
