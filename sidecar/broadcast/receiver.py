@@ -65,7 +65,7 @@ class Receiver(ABC):
             canvas.forget(self.message.close())
         self.message = message
         if message is not None:
-            canvas.forget(message.place(canvas.visible))
+            canvas.forget(message.place(canvas.visible, self.exact))
 
     def update(self, update: Update, now: float) -> None:
         """Sends what changed, and the message again where it lies over that.

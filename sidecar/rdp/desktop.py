@@ -6,7 +6,7 @@ from enum import Flag, auto
 from typing import Any
 
 from sidecar.broadcast.broadcast import Broadcasts
-from sidecar.broadcast.message import Message
+from sidecar.broadcast.message import Messages
 from sidecar.encode.avc420 import avc_available
 from sidecar.guest import Console, ConsoleChange
 from sidecar.input.seat import Seats
@@ -138,7 +138,8 @@ class Desktop:
             self._pipeline_timer = self._loop.call_later(PIPELINE_TIME, self._pipeline_timed_out)
         self._tell_cursor()
         self._tell_leds()
-        session.show = self._show_message
+        self._messages = Messages(cover=self._picture.cover, screen=self._picture.covered_screen, spawn=spawn)
+        session.show = self._messages.show
 
     def handle(self, event: Event) -> None:
         """Does what the client says."""
@@ -207,13 +208,10 @@ class Desktop:
         """
         return not self._waits and self._picture.say_goodbye(text, self._loop.time())
 
-    def _show_message(self, text: str, seconds: float) -> None:
-        """See `Session.show`."""
-        self._picture.cover(Message(text, seconds, lambda: self._picture.cover(None)))
-
     def close(self) -> None:
         """Lets go of the keys that the client holds and of everything else."""
         self.session.show = None
+        self._messages.close()
         self._leave_pointed()
         self._unsubscribe()
         self._picture.close()

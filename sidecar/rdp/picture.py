@@ -7,6 +7,7 @@ from sidecar.broadcast.last_words import encoded_last_words
 from sidecar.broadcast.message import Message
 from sidecar.broadcast.receiver import Update
 from sidecar.encode.avc420 import avc_available
+from sidecar.encode.form import Form
 from sidecar.guest import Console
 from sidecar.rdp.bitmap_receiver import BitmapReceiver
 from sidecar.rdp.capabilities import ClientCapabilities
@@ -199,6 +200,11 @@ class Picture:
         self._cover_first()
         self.wake()
 
+    def covered_screen(self) -> tuple[Rectangle, Form] | None:
+        """How much of the first console the client can see, and the form that it takes; None: neither yet."""
+        receiver = self._receivers.get(self._watched[0].index)
+        return None if receiver is None else (receiver.canvas.visible, receiver.exact)
+
     def say_goodbye(self, text: str, now: float) -> bool:
         """Writes `text` on the client's first screen, the last that it is shown; False where it cannot be.
 
@@ -222,8 +228,6 @@ class Picture:
 
     def close(self) -> None:
         """Sends nothing more."""
-        if self._message is not None:
-            self._message.close()
         self._drop_receivers()
 
     def _cover_first(self) -> None:

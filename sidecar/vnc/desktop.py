@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from sidecar.broadcast.last_words import encoded_last_words
-from sidecar.broadcast.message import Message
+from sidecar.broadcast.message import Message, Messages
 from sidecar.encode.form import Encoding, Form
 from sidecar.encode.pixel_form import CANONICAL
 from sidecar.guest import Console, ConsoleChange, Power
@@ -62,6 +62,9 @@ class Desktop:
         self._console_keys = ConsoleKeys(lambda: views.count)
         self._receiver = receiver
         self._blanking = Blanking(receiver)
+        self._messages = Messages(
+            cover=self._cover, screen=lambda: (receiver.canvas.visible, receiver.exact), spawn=spawn
+        )
         self._write = receiver.write
         self._title = title
         self._loop = asyncio.get_running_loop()
@@ -192,13 +195,9 @@ class Desktop:
             self._write(messages.desktop_name(f"{self._title()} - {text}"))
         return True
 
-    def _show_message(self, text: str, seconds: float) -> None:
-        """See `Session.show`; it rings too."""
-        if not self._waits:
-            self._write(messages.bell())
-        self._cover(Message(text, seconds, lambda: self._cover(None)))
-
     def _cover(self, message: Message | None) -> None:
+        if message is not None and not self._waits:
+            self._write(messages.bell())
         self._receiver.cover(message)
         self._view.broadcast.wake_for(self._receiver)
 
@@ -206,7 +205,7 @@ class Desktop:
         """Lets go of the keys that the client holds and of everything else."""
         self._closed = True
         self._session.show = None
-        self._receiver.cover(None)
+        self._messages.close()
         self._unsubscribe_session()
         self._leave_console()
         for tunnel in self._tunnels:
@@ -218,7 +217,7 @@ class Desktop:
     def _requested(self, event: FramebufferUpdateRequest) -> None:
         receiver = self._receiver
         # one that asks for no pixels has nobody who could read a message
-        self._session.show = self._show_message
+        self._session.show = self._messages.show
         if not event.incremental:
             if Extension.EXTENDED_DESKTOP_SIZE in self._capabilities.extensions:
                 self._resizing.tell()
@@ -229,7 +228,7 @@ class Desktop:
     def _continuous(self, event: EnableContinuousUpdates) -> None:
         receiver = self._receiver
         if event.enable:
-            self._session.show = self._show_message
+            self._session.show = self._messages.show
             receiver.continuous = event.area.intersect(receiver.canvas.bounds)
             self._view.broadcast.wake_for(receiver)
         else:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.screen.font import GLYPH_HEIGHT, GLYPH_WIDTH, glyphs
-from sidecar.screen.notice import FRAME, INK, PAPER, draw_notice
+from sidecar.screen.notice import FRAME, INK, PADDING, PAPER, draw_notice, notice_box
 from sidecar.screen.surface import Surface
 
 
@@ -67,6 +67,33 @@ def test_text_grows_with_the_screen() -> None:
     for surface in (small, large):
         draw_notice(surface, "Waiting", keep_picture=False)
     assert (large.frame.pixels == INK).sum() == 4 * (small.frame.pixels == INK).sum()
+
+
+def test_letters_with_marks_and_quotes_are_shown_as_the_nearest_that_the_font_has() -> None:
+    for text, plain in (
+        ("Größe: \u201eČeština\u201c \u2013 l\u2019été\u2026", 'Grosse: "Cestina" - l\'ete...'),
+        ("Œuvre, Øre, Łódź, Æ", "OEuvre, Ore, Lodz, AE"),
+        ("終わり", "???"),
+    ):
+        assert np.array_equal(notice_box(800, 600, text)[1], notice_box(800, 600, plain)[1])
+
+
+def test_a_long_text_is_smaller_before_any_of_it_is_cut_off() -> None:
+    words = "word " * 100
+    small = notice_box(800, 400, words)
+    assert np.array_equal(notice_box(1600, 400, words)[1], small[1])
+    # on a screen with room for it, it grows
+    assert notice_box(1600, 800, words)[1].shape == tuple(2 * edge for edge in small[1].shape)
+
+
+def test_what_is_cut_off_is_said() -> None:
+    lines = ["12345678"] * 20
+    cut = ["12345678"] * 4 + ["12345..."]
+    tall = 2 * PADDING + 5 * GLYPH_HEIGHT
+    wide = 2 * PADDING + 8 * GLYPH_WIDTH
+    assert np.array_equal(
+        notice_box(wide, tall, "\n".join(lines))[1], notice_box(wide, tall, "\n".join(cut))[1]
+    )
 
 
 def test_a_viewer_is_sent_the_notice() -> None:
