@@ -26,11 +26,10 @@ MOST_WAITING: Final = 8
 MOST_PIXELS: Final = 8192 * 8192
 """Of a console: more than any display has, and a file of at most 200 MB."""
 
-DRAWING_TIME: Final = 1.0
-"""Seconds that a console which nobody watches has to draw what came meanwhile."""
+PAUSE: Final = 0.06
+"""Seconds: a little more than lie between two pictures of a console that draws itself."""
 
-REST: Final = 0.15
-"""Seconds without a change after which it has: three of its pictures."""
+MOST_PAUSES: Final = 20
 
 
 class NoSuchConsole(SidecarError):
@@ -147,22 +146,22 @@ async def _drawn(console: Console) -> AsyncIterator[None]:
     if not isinstance(console.changes, WatchedObservers) or len(console.changes):
         yield
         return
-    changed = asyncio.Event()
+    changes = 0
 
     def heard(_change: ConsoleChange) -> None:
-        changed.set()
+        nonlocal changes
+        changes += 1
 
     leave = console.changes.subscribe(heard)
     try:
-        try:
-            async with asyncio.timeout(DRAWING_TIME):
-                while True:
-                    async with asyncio.timeout(REST):
-                        await changed.wait()
-                    changed.clear()
-        except TimeoutError:
-            # it has come to rest, or does not
-            pass
+        rests = 0
+        for _ in range(MOST_PAUSES):
+            before = changes
+            await asyncio.sleep(PAUSE)
+            rests = rests + 1 if changes == before else 0
+            # at the end of the first it may have been about to go on
+            if rests == 2:
+                break
         yield
     finally:
         leave()
