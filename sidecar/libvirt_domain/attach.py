@@ -168,10 +168,10 @@ class _Refused(Exception):
 
 
 def _other_user(name: str, display: Display) -> str:
-    user = "it" if display.qemu_user is None else f"it, the user with id {display.qemu_user},"
+    known = "" if display.qemu_user is None else f" (id {display.qemu_user})"
     return (
-        f"the display of {name} takes only the user that its QEMU runs as: run vdi-sidecar as {user}"
-        f" and not as the one with id {os.geteuid()}"
+        f"the display of {name} takes only the user that its QEMU runs as{known}: run vdi-sidecar as that"
+        f" user, not as the one with id {os.geteuid()}"
     )
 
 

@@ -96,8 +96,11 @@ class LibvirtMachine:
 
         def set_memory(domain: Any) -> None:
             # a number that is too long for C must not come to it
-            if not _KIBIBYTE <= size <= (most := domain.maxMemory() * _KIBIBYTE):
-                raise MachineRefused(f"the machine can have at most {most} bytes of memory, not {size}")
+            most = domain.maxMemory() * _KIBIBYTE
+            if not _KIBIBYTE <= size <= most:
+                raise MachineRefused(
+                    f"the machine can have {_KIBIBYTE} to {most} bytes of memory, not {size}"
+                )
             domain.setMemoryFlags(size // _KIBIBYTE, live)
 
         await self._change(set_memory)

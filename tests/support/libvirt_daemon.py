@@ -49,26 +49,36 @@ class Libvirt:
             "XDG_DATA_HOME": str(data),
             "XDG_RUNTIME_DIR": str(run),
         }
-        socket = run / "libvirt" / "libvirt-sock"
+        self._socket = run / "libvirt" / "libvirt-sock"
         # by a program, since Python would fork for `user=`, which gRPC in this process does not bear
         as_user = () if USER is None else ("setpriv", f"--reuid={USER}", "--clear-groups")
         # with a socket, as virt-launcher writes it, virsh starts no daemon of its own
-        self._virsh = (*as_user, "virsh", "--quiet", "--connect", f"qemu+unix:///session?socket={socket}")
+        self.uri = f"qemu+unix:///session?socket={self._socket}"
+        self._virsh = (*as_user, "virsh", "--quiet", "--connect", self.uri)
+        self._start()
+
+    def _start(self) -> None:
         self._process = Process(
             [sys.executable, libvirt_reaper.__file__, USER or "-", "libvirtd"],
-            directory / "libvirtd.log",
+            self.directory / "libvirtd.log",
             self._environment,
         )
         try:
-            wait_until(lambda: self._listens(socket), "libvirt listens")
+            wait_until(self._listens, "libvirt listens")
             self.version = self.virsh("version", "--daemon").split("daemon: ")[1].strip()
         except BaseException:
             self.close()
             raise
 
-    def _listens(self, socket: Path) -> bool:
+    def _listens(self) -> bool:
         assert self._process.is_running, self._process.output
-        return socket.exists()
+        return self._socket.exists()
+
+    def restart(self) -> None:
+        """Ends the daemon with its machines, and starts another one that has the same definitions."""
+        self.close()
+        self._socket.unlink(missing_ok=True)
+        self._start()
 
     def make(self, folder: Path) -> None:
         """Makes a folder where libvirt and its machines may write."""

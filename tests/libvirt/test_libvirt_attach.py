@@ -1,0 +1,162 @@
+"""`vdi-sidecar serve --libvirt`: finds the machine by libvirt, and follows it."""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.guest_image import Mode, desktop, typed
+from support.libvirt_daemon import Libvirt
+from support.libvirt_machine import NAME, Machine
+from support.libvirt_screen import AS_QEMU, BUS, PEER_TO_PEER, UUID, LibvirtSidecar, domain_with
+from support.rfb_client import RfbClient
+from support.rfb_wire import key_event
+from support.waiting import wait_until
+
+A_KEY = 0x1E
+
+VNC = "<graphics type='vnc'><listen type='none'/></graphics>"
+
+
+@pytest.fixture(scope="module")
+def sidecar_directory(libvirt: Libvirt) -> Iterator[Path]:
+    """Where QEMU's user may write."""
+    directory = libvirt.directory / "sidecar"
+    libvirt.make(directory)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def sidecar(sidecar_directory: Path, libvirt: Libvirt) -> Iterator[LibvirtSidecar]:
+    """One for all machines of this name, one after the other; it must end well."""
+    sidecar = LibvirtSidecar(sidecar_directory, libvirt.uri)
+    try:
+        sidecar.wait_for_port()
+        yield sidecar
+        sidecar.close()
+    finally:
+        sidecar.process.kill()
+
+
+@pytest.fixture
+def viewer(sidecar: LibvirtSidecar) -> Iterator[RfbClient]:
+    """A VNC client that stays."""
+    with sidecar.viewer() as viewer:
+        yield viewer
+
+
+@contextmanager
+def another(
+    folder: Path, name: str, uri: str, domain: str = NAME, as_qemu: Sequence[str] = AS_QEMU
+) -> Iterator[LibvirtSidecar]:
+    """One more, with a directory of that name; what is left of it at the end is killed."""
+    directory = folder / name
+    directory.mkdir()
+    # whoever it is may write there
+    directory.chmod(0o777)
+    sidecar = LibvirtSidecar(directory, uri, domain, as_qemu)
+    try:
+        yield sidecar
+    finally:
+        sidecar.process.kill()
+
+
+def sees(viewer: RfbClient, machine: Machine) -> None:
+    """The viewer sees exactly what QEMU says that it shows, and drives the machine."""
+    machine.show(Mode.TYPING)
+    # typing begins with the desktop; what is typed before the sidecar has found the machine is lost
+    viewer.until_shown(desktop())
+    viewer.send(key_event(ord("a"), True) + key_event(ord("a"), False))
+    machine.com1.wait_for(typed(A_KEY))
+    picture = machine.screendump()
+    assert not np.array_equal(picture, desktop())
+    viewer.until_shown(picture)
+
+
+def sees_it_go(viewer: RfbClient) -> None:
+    """The machine's picture gives way to a notice."""
+    gone = viewer.rgb.copy()
+    viewer.until(lambda: not viewer.shows(gone), "a notice is shown")
+
+
+@pytest.mark.parametrize("graphics", [BUS, PEER_TO_PEER], ids=["bus", "peer-to-peer"])
+def test_a_viewer_stays_while_a_domain_is_defined_started_destroyed_and_started_again(
+    viewer: RfbClient, machine: Machine, graphics: str
+) -> None:
+    machine.define(domain_with(machine, graphics))
+    machine.start()
+    sees(viewer, machine)
+    machine.destroy()
+    sees_it_go(viewer)
+    machine.start()
+    sees(viewer, machine)
+
+
+def test_a_viewer_stays_while_a_domain_gets_another_kind_of_display_and_libvirt_another_process(
+    sidecar: LibvirtSidecar, viewer: RfbClient, machine: Machine
+) -> None:
+    machine.define(domain_with(machine, BUS))
+    machine.start()
+    sees(viewer, machine)
+    machine.undefine()
+    sees_it_go(viewer)
+    # as long as viewers wait, a display that is missing is not the end
+    machine.define(domain_with(machine, VNC))
+    wait_until(lambda: f"{NAME} has no D-Bus display" in sidecar.process.output, "the sidecar says so")
+    machine.define(domain_with(machine, PEER_TO_PEER))
+    machine.libvirt.restart()
+    machine.start()
+    sees(viewer, machine)
+
+
+def test_a_domain_that_runs_already_is_found_by_its_uuid(
+    sidecar_directory: Path, libvirt: Libvirt, machine: Machine
+) -> None:
+    machine.define(domain_with(machine))
+    machine.start()
+    machine.show(Mode.DESKTOP)
+    with another(sidecar_directory, "uuid", libvirt.uri, UUID) as sidecar:
+        sidecar.wait_for_port()
+        with sidecar.viewer() as viewer:
+            viewer.until_shown(desktop())
+        sidecar.close()
+
+
+def test_a_domain_that_is_not_there_yet_is_waited_for(sidecar_directory: Path, libvirt: Libvirt) -> None:
+    with another(sidecar_directory, "early", libvirt.uri, "nobody-knows") as sidecar:
+        wait_until(
+            lambda: "has no domain nobody-knows; it may still be defined" in sidecar.process.output,
+            "it says so",
+        )
+        sidecar.close()
+
+
+def test_a_domain_without_a_d_bus_display_is_refused_with_the_line_to_add(
+    sidecar_directory: Path, libvirt: Libvirt, machine: Machine
+) -> None:
+    machine.define(domain_with(machine, VNC))
+    add = f"the domain {NAME} has no D-Bus display: add {BUS} to its devices (virsh edit {NAME})"
+    with another(sidecar_directory, "undisplayed", libvirt.uri) as sidecar:
+        assert add in sidecar.refusal()
+
+
+def test_an_address_that_libvirt_does_not_know_is_refused(sidecar_directory: Path, libvirt: Libvirt) -> None:
+    uri = libvirt.uri.replace("qemu+unix", "nothing+unix")
+    with another(sidecar_directory, "astray", uri) as sidecar:
+        assert f"--libvirt {uri}: " in sidecar.refusal()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user than its QEMU")
+@pytest.mark.parametrize("graphics", [BUS, PEER_TO_PEER], ids=["bus", "peer-to-peer"])
+def test_a_sidecar_of_another_user_is_told_so(
+    sidecar_directory: Path, libvirt: Libvirt, machine: Machine, graphics: str
+) -> None:
+    """QEMU, and the bus that libvirt makes for it, take the same user only; root is another one too."""
+    machine.define(domain_with(machine, graphics))
+    machine.start()
+    with another(sidecar_directory, f"root{len(graphics)}", libvirt.uri, as_qemu=()) as sidecar:
+        assert f"the display of {NAME} takes only the user that its QEMU runs as" in sidecar.refusal()
