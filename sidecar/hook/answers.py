@@ -26,7 +26,7 @@ def one_line(error: BaseException) -> str:
 
 async def refuse(context: Context, code: grpc.StatusCode, details: str, *, call: str) -> NoReturn:
     """Ends the call with an error that is the caller's or the situation's."""
-    log.warning("call refused", call=call, code=code.name, reason=details)
+    log.warning("call refused", call=call, code=code.name, cause=details)
     await context.abort(code, details)
 
 
@@ -35,5 +35,5 @@ async def fail(context: Context, error: Exception, *, call: str) -> NoReturn:
     reason = f"{type(error).__name__}: {one_line(error)}"
     # no rendered traceback: it may show local variables, and a VMI can hold secrets (cloud-init)
     where = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
-    log.error("call failed", call=call, reason=reason, where=where)
+    log.error("call failed", call=call, cause=reason, where=where)
     await context.abort(grpc.StatusCode.INTERNAL, f"the sidecar failed in {call} ({reason})")

@@ -61,6 +61,6 @@ class DomainHookService(DomainHookServiceServicer):
             details = f"the domain is of type {request.domain_type[:_SHOWN]!r}, not {DOMAIN_TYPE!r}"
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, details, call=CALL)
         reason = invocation_context(request.sidecar_context.invocation_context)
-        log.info("virt-launcher asks its plugin for a domain", reason=reason.value)
+        log.info("virt-launcher asks its plugin for a domain", invocation=reason.value)
         domain = await self._definition.answer(request.domain, request.vmi or NO_VMI, context, call=CALL)
         return domain_hook_v1alpha1_pb2.MutateDomainResponse(domain=domain)

@@ -79,7 +79,7 @@ class SocketFile:
             pass
         except OSError as error:
             # we are leaving: nobody can mend it and nothing else may be kept from being let go
-            log.warning("hook socket was left behind", path=str(self.path), error=error.strerror)
+            log.warning("hook socket was left behind", path=str(self.path), cause=error.strerror)
         self._published = None
 
     def hang_up(self) -> int:

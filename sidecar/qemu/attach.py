@@ -219,6 +219,6 @@ async def _until_it_works(stack: AsyncExitStack, attempt: _Try) -> Link:
                 stack.push_async_callback(trial.pop_all().aclose)
                 return link
         if reason != last_reason:
-            log.info("no virtual machine can be reached, trying again", reason=reason)
+            log.info("no virtual machine can be reached, trying again", cause=reason)
             last_reason = reason
         await asyncio.sleep(back_off.next())

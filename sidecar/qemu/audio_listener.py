@@ -107,7 +107,7 @@ class AudioListener:
         complaint = f"{member}: {error}"
         if complaint not in self._complained and len(self._complained) < MAX_COMPLAINTS:
             self._complained.add(complaint)
-            log.warning("QEMU said of its sound what cannot be", message=member, error=error)
+            log.warning("QEMU said of its sound what cannot be", message=member, cause=error)
 
 
 def voice_form(about: Sequence[int]) -> VoiceForm:
@@ -133,10 +133,10 @@ async def has_audio(link: Link, *, warn: bool = False) -> bool:
         try:
             about = await link.properties(AUDIO_PATH, AUDIO)
         except CallRefused as error:
-            log.debug("no sound comes from this machine", error=str(error))
+            log.debug("no sound comes from this machine", cause=str(error))
             return False
         except ConnectionLost as error:
-            log.debug("QEMU does not say whether it has sound", error=str(error))
+            log.debug("QEMU does not say whether it has sound", cause=str(error))
             await asyncio.sleep(back_off.next())
         else:
             if link.owner is None and not NEWER & about.keys():
@@ -169,7 +169,7 @@ async def keep_registered(
             await closed.wait()
             log.debug("a connection for sound ended", method=member)
         except (CallRefused, ConnectionLost) as error:
-            log.debug("QEMU takes no listener for its sound", method=member, error=str(error))
+            log.debug("QEMU takes no listener for its sound", method=member, cause=str(error))
         finally:
             thread.post(listener.close)
             on_end()

@@ -122,7 +122,7 @@ class QemuAudio:
         except ValueError as error:
             if not self._complained:
                 self._complained = True
-                log.warning("a voice of the machine is not heard", error=str(error))
+                log.warning("a voice of the machine is not heard", cause=str(error))
 
     def _take_news(self) -> None:
         for news in self._news.take() if self._news else ():

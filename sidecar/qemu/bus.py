@@ -288,7 +288,7 @@ class PrivateBus:
                 self.socket_path.unlink()
             except OSError as error:
                 # we are leaving: nobody can mend it and nothing else may be kept from being let go
-                log.warning("bus socket was left behind", path=str(self.socket_path), error=error.strerror)
+                log.warning("bus socket was left behind", path=str(self.socket_path), cause=error.strerror)
         self._bound = None
 
     def _clean(self) -> None:

@@ -95,7 +95,7 @@ class QemuClipboard:
             return
         data = text.encode("utf-8", "replace")
         if len(data) > MAX_OFFER:
-            self._warn("a text is too long for the machine's clipboard", len(data))
+            self._warn("to-guest", len(data))
             return
         self._data = data or None
         if data:
@@ -146,9 +146,9 @@ class QemuClipboard:
                     continue
                 if not has_told:
                     has_told = True
-                    log.warning("the machine's clipboard cannot be shared, trying again", reason=error.text)
+                    log.warning("the machine's clipboard cannot be shared, trying again", cause=error.text)
             except ConnectionLost as error:
-                log.debug("the clipboard cannot be registered", error=str(error))
+                log.debug("the clipboard cannot be registered", cause=str(error))
             else:
                 log.debug("sharing the machine's clipboard")
                 return True
@@ -178,7 +178,7 @@ class QemuClipboard:
                     serial = self._next_serial()
                     await _call(link, "Grab", "uuas", SELECTION, serial, [TEXT])
             except (CallRefused, ConnectionLost) as error:
-                log.debug("the clipboard cannot be offered", error=str(error))
+                log.debug("the clipboard cannot be offered", cause=str(error))
 
     def _next_serial(self) -> int:
         serial, self._serial = self._serial, (self._serial + 1) % _SERIALS
@@ -204,7 +204,7 @@ class QemuClipboard:
             # QEMU's own answer that the guest did not give it in time is waited for
             body = await _call(link, "Request", "uas", SELECTION, [TEXT], timeout=2 * REQUEST_TIME)
         except (CallRefused, ConnectionLost) as error:
-            log.debug("the guest does not give what it has copied", error=str(error))
+            log.debug("the guest does not give what it has copied", cause=str(error))
             return None
         match body:
             case [str(form), bytes(data)] if form == TEXT:
@@ -214,7 +214,7 @@ class QemuClipboard:
 
     def _read(self, data: bytes) -> str | None:
         if len(data) > MAX_TEXT:
-            self._warn("a text of the machine is too long for its clipboard", len(data))
+            self._warn("from-guest", len(data))
             return None
         # agents of some systems count the NUL that ends a text
         return data.decode("utf-8", "replace").rstrip("\0").replace("\r\n", "\n") or None
@@ -224,10 +224,15 @@ class QemuClipboard:
         if text != before or (is_new and text is not None):
             self._changes.notify()
 
-    def _warn(self, what: str, size: int) -> None:
+    def _warn(self, direction: str, size: int) -> None:
         if not self._has_warned:
             self._has_warned = True
-            log.warning(what, size=size, most=MAX_TEXT)
+            log.warning(
+                "a text is too long for the machine's clipboard",
+                direction=direction,
+                size=size,
+                most=MAX_TEXT,
+            )
 
     # what QEMU says
 

@@ -198,7 +198,7 @@ class QemuConsole:
                 await closed.wait()
                 log.debug("a listener connection ended", console=self._index)
             except (CallRefused, ConnectionLost) as error:
-                log.debug("a console takes no listener", console=self._index, error=str(error))
+                log.debug("a console takes no listener", console=self._index, cause=str(error))
             finally:
                 self._listener = None
                 thread.post(listener.close)
@@ -239,11 +239,11 @@ class QemuConsole:
         try:
             await self._call(*self._message(event))
         except CallRefused as error:
-            log.debug("QEMU refused an input event", event_kind=type(event).__name__, error=str(error))
+            log.debug("QEMU refused an input event", event_kind=type(event).__name__, cause=str(error))
             if self._link and isinstance(event, Position | Motion):
                 await self._read_pointer(self._link)
         except ConnectionLost as error:
-            log.debug("an input event was lost", error=str(error))
+            log.debug("an input event was lost", cause=str(error))
 
     async def _read_pointer(self, link: Link) -> None:
         """The device may have become another one before its change was told."""
@@ -252,7 +252,7 @@ class QemuConsole:
             if self._pointer.changed(properties):
                 self.display.changed(ConsoleChange.POINTER_MODE)
         except (CallRefused, ConnectionLost) as error:
-            log.debug("the pointer device cannot be asked", error=str(error))
+            log.debug("the pointer device cannot be asked", cause=str(error))
 
     def _message(self, event: InputEvent) -> tuple[str, str, str, list[Any]]:
         """Interface, member, signature and body (facts: QEMU D-Bus section 3)."""

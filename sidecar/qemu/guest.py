@@ -139,10 +139,10 @@ class QemuGuest:
                     began = time.monotonic()
                     reason = await self._serve(link, thread)
                 if self._state is GuestState.ATTACHED:
-                    log.info("the virtual machine is gone", reason=reason)
+                    log.info("the virtual machine is gone", cause=reason)
                     self._lose(thread)
                 else:
-                    log.info("the virtual machine cannot be attached", reason=reason)
+                    log.info("the virtual machine cannot be attached", cause=reason)
                 if not self._attach.comes_back:
                     return
                 if time.monotonic() - began > STEADY:

@@ -77,5 +77,5 @@ async def has_touch_screen(qmp: Qmp | None) -> bool:
             if any(f"<{DEVICE}" in str(child.get("type")) for child in children):
                 return True
     except (QmpRefused, ConnectionLost) as error:
-        log.debug("the monitor does not tell of a touch screen", error=str(error))
+        log.debug("the monitor does not tell of a touch screen", cause=str(error))
     return False

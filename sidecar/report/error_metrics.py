@@ -41,7 +41,7 @@ EVENTS: Final[Mapping[str, ErrorKind]] = {
     "login refused": ErrorKind.REFUSED,
     "session refused": ErrorKind.REFUSED,
     "connection refused": ErrorKind.REFUSED,
-    "API connection refused, there are too many": ErrorKind.REFUSED,
+    "HTTP connection refused, there are too many": ErrorKind.REFUSED,
     "API request of a foreign page refused": ErrorKind.REFUSED,
     "WebSocket of a foreign page refused": ErrorKind.REFUSED,
     "client does not read": ErrorKind.SLOW_CLIENT,

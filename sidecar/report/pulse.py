@@ -22,6 +22,11 @@ class Pulse:
         self._round_trips = {protocol: Histogram() for protocol in PROTOCOLS}
         self._handle: asyncio.TimerHandle | None = None
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether it has been started, and not closed."""
+        return self._handle is not None and not self._handle.cancelled()
+
     def start(self) -> None:
         """Looks from now on."""
         self._wait(asyncio.get_running_loop())

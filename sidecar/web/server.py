@@ -86,7 +86,11 @@ class WebServer:
         if not is_upgrade(request.headers):
             return web.Response(text=_GREETING)
         if not self._origins.admits(request.headers, local_address(request)):
-            log.warning("WebSocket of a foreign page refused", origin=request.headers.get("Origin"))
+            log.warning(
+                "WebSocket of a foreign page refused",
+                address=request.remote or "",
+                origin=request.headers.get("Origin"),
+            )
             raise web.HTTPForbidden(text="Pages of this origin may not connect.\n")
         try:
             headers = accept(request.headers)

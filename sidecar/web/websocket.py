@@ -271,7 +271,7 @@ class WebSocketTransport(asyncio.Transport):
         self._lower.close()
 
     def _fail(self, fault: WebSocketViolation) -> None:
-        log.info("WebSocket ended by a fault of the client", cause=str(fault))
+        log.info("WebSocket ended by a fault of the client", address=_peer(self._lower), cause=str(fault))
         self._is_over = True
         self._fault = fault
         self._send_close(fault.code, str(fault))
@@ -289,10 +289,18 @@ class WebSocketTransport(asyncio.Transport):
             # a peer that is not read from cannot show that it is alive
             self._heard = self._pinged = False
         elif self._pinged:
-            log.info("WebSocket is silent", seconds=2 * self._heartbeat)
+            log.info("WebSocket is silent", address=_peer(self._lower), seconds=2 * self._heartbeat)
             self.abort()
             return
         elif not self._closing:
             self._pinged = True
             self._lower.write(frame_header(Opcode.PING, 0))
         self._heartbeat_timer = self._loop.call_later(self._heartbeat, self._beat)
+
+
+def _peer(lower: asyncio.Transport) -> str:
+    """The client's address, as its session is logged with it; empty for a unix socket."""
+    name = lower.get_extra_info("peername")
+    if not isinstance(name, tuple) or len(name) < 2:
+        return ""
+    return f"[{name[0]}]:{name[1]}" if ":" in str(name[0]) else f"{name[0]}:{name[1]}"
