@@ -87,6 +87,21 @@ async def test_it_comes_in_the_pixel_format_of_the_client(
         await client.until_shown(picture(guest, TEXT))
 
 
+async def test_it_stays_when_the_client_wants_other_encodings_and_colours(
+    address: Address, guest: SyntheticGuest, registry: Registry
+) -> None:
+    async with await AsyncRfbClient.connect(address, encodings=(Encoding.ZRLE,)) as client:
+        await client.until_shown(picture(guest))
+        show_message_to_all(registry, TEXT, LONG)
+        await client.until_shown(picture(guest, TEXT))
+        client.set_encodings((Encoding.TIGHT,))
+        client.set_pixel_format(RGB565)
+        client.values[:] = 0
+        await client.until_shown(picture(guest, TEXT))
+        show_message_to_all(registry, "Over.", SHORT)
+        await client.until_shown(picture(guest))
+
+
 async def test_around_and_under_it_the_picture_goes_on(
     address: Address, guest: SyntheticGuest, registry: Registry
 ) -> None:
