@@ -1,10 +1,11 @@
 """One RDP connection over a transport: asks the server who may come in, and opens a desktop for them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sidecar.access.certificate import CertificateUnusable, ServerCertificate
 from sidecar.access.grant import Attempt, Grant, LoginRefused, LoginThrottled
+from sidecar.guest import Console
 from sidecar.log import get_logger
 from sidecar.rdp.connection import ServerConnection
 from sidecar.rdp.desktop import Desktop
@@ -46,6 +47,8 @@ class Viewer(Connection):
         self._round_trips: RoundTrips | None = None
         self.desktop: Desktop | None = None
         """What the client sees, once it is initialized."""
+        self.consoles: Sequence[Console] = ()
+        """The consoles that are its monitors, or can be."""
 
     def _opened(self) -> None:
         """The client speaks first."""
@@ -167,11 +170,11 @@ class Viewer(Connection):
                 return
         self._grant = grant
         self._login = login
-        self._size = server.size_for(login.client)
+        console = server.consoles(login.client, grant.consoles)[0]
+        frame = console.surface.frame
+        self._size = (frame.width, frame.height)
         self._connection.accept(
-            *self._size,
-            login.client.colour_depth,
-            relative_mouse=server.has_relative_mouse(login.client),
+            *self._size, login.client.colour_depth, relative_mouse=not console.pointer.is_absolute
         )
 
     def _turn_away(self, error: LoginRefused) -> None:
@@ -207,12 +210,14 @@ class Viewer(Connection):
             self.end(refusal.reason)
             return
         self._initialized()
+        self.consoles = self._server.consoles(self._login.client, self._session.consoles)
         self.desktop = self._server.open_desktop(
             self._session,
             self._connection,
             self._login.client,
             event.capabilities,
             self._size,
+            consoles=self.consoles,
             flush=self._flush,
             queued=self._transport.get_write_buffer_size,
             fail=lambda error: self.end(EndReason.SERVER_ERROR),

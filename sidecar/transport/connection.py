@@ -338,6 +338,11 @@ class Connection(asyncio.Protocol, ABC):
         self._transport.abort()
 
     @property
+    def session(self) -> Session:
+        """The record of what is connected."""
+        return self._session
+
+    @property
     def _peer(self) -> str:
         """The client's address without its port; empty for a unix socket."""
         return _host_and_port(self._transport)[0]

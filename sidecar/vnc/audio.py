@@ -6,12 +6,13 @@ from typing import Any
 
 from sidecar.guest import Audio
 from sidecar.log import get_logger
+from sidecar.session.sight import may_use_machine
 from sidecar.sound.form import AudioForm
 from sidecar.sound.form import SampleFormat as Sample
 from sidecar.vnc import messages
 from sidecar.vnc.capabilities import ClientCapabilities, Extension, Owed
 from sidecar.vnc.events import QemuAudioFormat, QemuAudioSwitch
-from sidecar.vnc.tunnel import Line, TunnelFactory
+from sidecar.vnc.tunnel import Line, NoTunnel, TunnelFactory
 from sidecar.vnc.wire import PseudoEncoding, QemuAudioOperation, SampleFormat
 
 log = get_logger(__name__)
@@ -33,11 +34,12 @@ _SAMPLES = {
 
 
 def audio_tunnel(audio: Audio) -> TunnelFactory:
-    """Makes the tunnel of each session through which it hears `audio`, view-only or not.
+    """Makes the tunnel of each session that may use the machine, through which it hears `audio`, view-only or
+    not.
 
     The server offers Extension.QEMU_AUDIO together with it.
     """
-    return lambda line: AudioTunnel(line, audio)
+    return lambda line: AudioTunnel(line, audio) if may_use_machine(line.session) else NoTunnel()
 
 
 class AudioTunnel:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sidecar.clipboard.shared import SharedClipboard
+from sidecar.session.sight import may_use_machine
 from sidecar.vnc import clipboard, messages
 from sidecar.vnc.capabilities import ClientCapabilities, Extension, Owed
 from sidecar.vnc.connection import MAX_CUT_TEXT
@@ -20,7 +21,7 @@ from sidecar.vnc.events import (
     ClipboardRequest,
     CutTextTooLong,
 )
-from sidecar.vnc.tunnel import Line, TunnelFactory
+from sidecar.vnc.tunnel import Line, NoTunnel, TunnelFactory
 from sidecar.vnc.wire import ClipboardAction, ClipboardFormat
 
 _TEXT: Final = ClipboardFormat.TEXT
@@ -34,9 +35,14 @@ _CAPS: Final = clipboard.caps(
 
 
 def clipboard_tunnel(shared: SharedClipboard) -> TunnelFactory:
-    """What gives sessions the clipboard. Servers offer `Extension.EXTENDED_CLIPBOARD` with it."""
+    """What gives sessions that may use the machine the clipboard.
+
+    Servers offer `Extension.EXTENDED_CLIPBOARD` with it.
+    """
     contents = _Contents()
-    return lambda line: ClipboardTunnel(line, shared, contents)
+    return lambda line: (
+        ClipboardTunnel(line, shared, contents) if may_use_machine(line.session) else NoTunnel()
+    )
 
 
 class _Contents:

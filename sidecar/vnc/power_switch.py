@@ -13,6 +13,21 @@ from sidecar.vnc.wire import XvpCode
 log = get_logger(__name__)
 
 
+class _NoPower:
+    """The switches of sessions that may not touch them."""
+
+    async def shut_down(self) -> None:
+        """Nobody is there to do it."""
+        raise PowerRefused("this session may not switch the machine")
+
+    async def reset(self) -> None:
+        """Nobody is there to do it."""
+        raise PowerRefused("this session may not switch the machine")
+
+
+NO_POWER: Power = _NoPower()
+
+
 class PowerSwitch:
     """What one session may switch, one thing at a time. `write` takes the answers."""
 

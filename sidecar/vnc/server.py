@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from sidecar.broadcast.broadcast import Broadcasts
+from sidecar.broadcast.vacancy import vacancy
 from sidecar.guest import Console, Guest, GuestState
 from sidecar.input.layout import Layout
 from sidecar.input.seat import Seats
@@ -10,10 +11,12 @@ from sidecar.input.session_input import SessionInput
 from sidecar.log import get_logger
 from sidecar.session.registry import Registry
 from sidecar.session.session import Session, Transport
+from sidecar.session.sight import Sight, may_use_machine
 from sidecar.transport.server import Server
 from sidecar.vnc.access import Access
 from sidecar.vnc.capabilities import ALWAYS_OFFERED, NO_EXTENSIONS, Extension
 from sidecar.vnc.desktop import Desktop
+from sidecar.vnc.power_switch import NO_POWER
 from sidecar.vnc.receiver import UpdateReceiver
 from sidecar.vnc.tunnel import TunnelFactory
 from sidecar.vnc.viewer import Viewer
@@ -88,6 +91,11 @@ class VncServer(Server[Viewer]):
     def _first(self) -> Console:
         return next(iter(self._guest.consoles.values()))
 
+    def console_for(self, session: Session) -> Console:
+        """The screen that `session` sees first: that of newcomers, if it may see that."""
+        sight, console = Sight(self._guest, session.consoles), self.console
+        return console if sight.allows(console) else next(iter(sight.consoles), vacancy())
+
     @property
     def title(self) -> str:
         """The machine's name, and how many watch it."""
@@ -101,7 +109,7 @@ class VncServer(Server[Viewer]):
             receiver,
             console=console,
             views=self._views(session),
-            power=self._guest.power,
+            power=self._guest.power if may_use_machine(session) else NO_POWER,
             title=lambda: self._title,
             spawn=self.spawn,
             tunnels=self._tunnels,
@@ -112,8 +120,9 @@ class VncServer(Server[Viewer]):
             session.console = console.index
             self.registry.changed()
 
+        sight = Sight(self._guest, session.consoles)
         return Views(
-            self._guest,
+            lambda: sight.consoles,
             self._broadcasts,
             lambda console: SessionInput(self._seats.of(console), self._layout, lambda: session.view_only),
             switching=self._switching,
@@ -122,14 +131,16 @@ class VncServer(Server[Viewer]):
 
     def _lifecycle_changed(self, _state: GuestState) -> None:
         self._retitle()
-        there = list(self._guest.consoles.values())
-        before, now = self._shown_to_newcomers, self.console
-        self._shown_to_newcomers = now
+        before = self._shown_to_newcomers
+        self._shown_to_newcomers = self.console
         for viewer in list(self.viewers):
             desktop = viewer.desktop
+            if desktop is None:
+                continue
+            visible = Sight(self._guest, viewer.session.consoles).consoles
             # who had to see another console than it came for goes to that one when it is there
-            if desktop is not None and (desktop.console is before or desktop.console not in there):
-                desktop.show(now)
+            if desktop.console is before or desktop.console not in visible:
+                desktop.show(self.console_for(viewer.session))
 
     def _compose_title(self) -> str:
         count = self.registry.count()

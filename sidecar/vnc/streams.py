@@ -9,6 +9,7 @@ from sidecar.guest import PortKind
 from sidecar.log import get_logger
 from sidecar.serial.history import after_line
 from sidecar.serial.line import SerialLine, SerialLines
+from sidecar.session.sight import names_port
 from sidecar.vnc import messages
 from sidecar.vnc.capabilities import ClientCapabilities, Owed
 from sidecar.vnc.errors import Reason, RemoteError
@@ -131,7 +132,8 @@ class StreamsTunnel:
         """Announces what has come and withdraws what is gone."""
         if self._waits:
             return
-        there = self._lines.by_name.values()
+        names = self._line.session.consoles
+        there = [line for line in self._lines.by_name.values() if names_port(names, line.name, line.label)]
         for line in [line for line in self._numbers if line not in there]:
             number = self._numbers.pop(line)
             stream = self._streams.pop(number, None)

@@ -6,6 +6,7 @@ of them than this.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from sidecar.session.session import Session
@@ -48,6 +49,24 @@ class Tunnel(Protocol):
     def close(self) -> None:
         """The session has ended. Called once; nothing is sent afterwards."""
         ...
+
+
+class NoTunnel:
+    """Carries nothing, for sessions that may not have it; their clients are never told that there is any."""
+
+    handlers: Mapping[type, Callable[[Any], None]] = MappingProxyType({})
+
+    def agreed(self, capabilities: ClientCapabilities, owed: Owed) -> None:
+        """Acknowledges nothing."""
+
+    def wait(self) -> None:
+        """Has nothing to send."""
+
+    def ready(self) -> None:
+        """Has nothing to send."""
+
+    def close(self) -> None:
+        """Holds nothing."""
 
 
 TunnelFactory = Callable[[Line], Tunnel]

@@ -189,7 +189,7 @@ class Viewer(Connection):
             self.end(refusal.reason)
             return
         self._initialized()
-        console = server.console
+        console = server.console_for(session)
         frame = console.surface.frame
         self._connection.send_server_init(frame.width, frame.height, CANONICAL, server.title)
         self._flush()
