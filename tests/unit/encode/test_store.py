@@ -254,3 +254,43 @@ async def test_an_error_that_nobody_waits_for_makes_no_noise(executor, surface, 
     await turns()
     del only
     assert noise == []
+
+
+class Measured:
+    """Keeps what a store tells of its pictures."""
+
+    def __init__(self):
+        self.heard = []
+
+    def encoded(self, encoding, seconds, size):
+        self.heard.append((encoding, size))
+        assert seconds > 0
+
+    def sent(self, seconds):
+        raise AssertionError("a store sends nothing")
+
+
+async def test_each_job_is_told_to_who_measures_and_nothing_that_was_at_hand(executor, surface):
+    store, measured = SegmentStore(executor), Measured()
+    store.measure(measured)
+    first = await ask(store, surface, [LEFT, RIGHT])
+    await ask(store, surface, [LEFT])
+    await ask(store, surface, [LEFT], RAW)
+    size = sum(len(segment.body) for segment in first)
+    assert measured.heard == [(Encoding.TIGHT, size), (Encoding.RAW, 4 * LEFT.area)]
+    store.measure(None)
+    await ask(store, surface, [RIGHT], RAW)
+    assert len(measured.heard) == 2
+
+
+async def test_jobs_are_counted_until_they_are_done_or_have_failed(executor, surface, gate):
+    store = SegmentStore(executor)
+    gate.open.clear()
+    gate.error = RuntimeError("broken")
+    asking = asyncio.ensure_future(ask(store, surface, [LEFT]))
+    await turns()
+    assert store.jobs == 1
+    gate.open.set()
+    with pytest.raises(RuntimeError):
+        await asking
+    assert store.jobs == 0

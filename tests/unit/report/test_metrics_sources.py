@@ -16,7 +16,8 @@ from told_metrics import Told
 
 from sidecar.broadcast.broadcast import Broadcast
 from sidecar.broadcast.receiver import Receiver, Update
-from sidecar.encode.form import Encoding, Form
+from sidecar.broadcast.timed_encoder import timed
+from sidecar.encode.form import Codec, Encoding, Form
 from sidecar.encode.store import SegmentStore
 from sidecar.problems import Problems
 from sidecar.report.error_metrics import EVENTS, ErrorKind, errors
@@ -27,6 +28,7 @@ from sidecar.report.metrics_server import MetricsServer
 from sidecar.report.metrics_sources import Sources
 from sidecar.report.pulse import Pulse
 from sidecar.screen.rectangle import Rectangle
+from sidecar.screen.surface import Pixels
 from sidecar.session.registry import Registry
 from sidecar.session.session import Session
 
@@ -198,3 +200,30 @@ async def test_the_loop_is_looked_at_while_metrics_are_served(monkeypatch: pytes
         await eventually(lambda: looks() > 2, "it was looked at")
         assert metrics.pulse.is_looking
     assert not metrics.pulse.is_looking
+
+
+class Still:
+    """A double of the H.264 encoder, which is an extra: a real one is in test_avc420.py."""
+
+    def __init__(self, width: int, height: int, *, quality: int) -> None:
+        self.is_open = True
+
+    def encode(self, pixels: Pixels, areas: list[Rectangle], key_frame: bool) -> bytes:
+        return b"picture"
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+def test_a_picture_of_a_film_is_measured_where_it_is_made() -> None:
+    heard: list[tuple[Form, int]] = []
+
+    def taken(form: Form, seconds: float, size: int) -> None:
+        assert seconds > 0
+        heard.append((form, size))
+
+    form = Form(Codec.AVC420)
+    encoder = timed(Still, form, taken)(64, 64, quality=50)
+    assert encoder.encode(np.zeros((64, 64), np.uint32), [Rectangle(0, 0, 64, 64)], True) == b"picture"
+    assert heard == [(form, 7)]
+    encoder.close()
