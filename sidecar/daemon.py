@@ -114,7 +114,7 @@ async def frontends(
             async with (
                 admin,
                 _metrics(options, feed) as metrics_address,
-                _api(options, feed, usb) as api_addresses,
+                _api(options, feed, usb, logins) as api_addresses,
                 vnc,
                 AsyncExitStack() as others,
             ):
@@ -275,20 +275,30 @@ def _usb_slots(options: DaemonOptions, guest: Guest) -> Iterator["UsbSlots | Non
 
 
 @asynccontextmanager
-async def _api(options: DaemonOptions, feed: StatusFeed, usb: "UsbSlots | None") -> AsyncIterator[list[str]]:
+async def _api(
+    options: DaemonOptions, feed: StatusFeed, usb: "UsbSlots | None", logins: Logins
+) -> AsyncIterator[list[str]]:
     """The management API, if it is wanted; aiohttp is loaded only then."""
     if usb is None:
         yield []
         return
     from sidecar.control.api import ApiServer
     from sidecar.control.api_access import ApiAccess
-    from sidecar.control.api_status import status_routes
-    from sidecar.control.api_usb import usb_routes
+    from sidecar.control.api_status import status_operations
+    from sidecar.control.api_usb import usb_operations
+    from sidecar.control.roles import RolesFile
+    from sidecar.web.tls import TlsFiles
     from sidecar.web.upgrade import OriginPolicy
 
-    context = None if options.tls_dir is None else server_context(options.tls_dir)
-    access = ApiAccess(_passwords(options), OriginPolicy(options.web_origin))
-    async with ApiServer([*status_routes(feed), *usb_routes(usb)], access, ssl=context) as server:
+    tls = None if options.tls_dir is None else TlsFiles(options.tls_dir, options.api_client_ca)
+    access = ApiAccess(
+        logins,
+        roles=RolesFile(options.api_roles),
+        takes_certificates=options.api_client_ca is not None,
+        origins=OriginPolicy(options.web_origin),
+    )
+    operations = [*status_operations(feed), *usb_operations(usb)]
+    async with ApiServer(operations, access, ssl=None if tls is None else tls.context) as server:
         yield [f"api {await _listen(server, address)}" for address in options.api]
 
 

@@ -20,10 +20,10 @@ from sidecar.control.admin_commands import (
     result_line,
 )
 from sidecar.control.audit import Outcome, audit
-from sidecar.control.peer import peer_uid
 from sidecar.control.role import Caller, Role
 from sidecar.errors import SidecarError
 from sidecar.log import get_logger
+from sidecar.web.peer import peer_uid
 
 log = get_logger(__name__)
 

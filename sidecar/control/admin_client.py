@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
 
-from sidecar.control.peer import peer_uid
 from sidecar.errors import SidecarError
+from sidecar.web.peer import peer_uid
 
 Json: TypeAlias = Any
 

@@ -1,11 +1,15 @@
-"""Who may use the management API, found out from a request's headers."""
+"""Who asks the management API, found out from a connection and the headers of a request."""
 
 import base64
 import binascii
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from sidecar.access.password import Passwords, same
+from sidecar.access.grant import Attempt, Grant, LoginFailed, LoginThrottled
+from sidecar.access.logins import Logins
+from sidecar.control.certificate_names import ClientCertificate
+from sidecar.control.role import Caller, Role
+from sidecar.control.roles import RolesFile
 from sidecar.log import get_logger
 from sidecar.web.upgrade import OriginPolicy, is_upgrade
 
@@ -13,35 +17,124 @@ log = get_logger(__name__)
 
 
 class Refused(Exception):
-    """The request is answered with `status` and this text, and nothing is done."""
+    """The request is answered with `status` and this text, and nothing is done.
 
-    def __init__(self, status: int, text: str) -> None:
+    `wait`: seconds until another try is worth it.
+    """
+
+    def __init__(self, status: int, text: str, *, wait: float | None = None) -> None:
         super().__init__(text)
         self.status = status
+        self.wait = wait
 
 
 @dataclass(frozen=True, slots=True)
-class ApiAccess:
-    """The rules. `passwords`: who must know one; `origins`: the web pages that may ask.
+class Peer:
+    """Who is at the other end of a connection. `address`: for people; `host`: without the port.
 
-    A browser adds a password that it once was told by itself, so foreign pages are kept out either way.
+    Both are empty for a unix socket, whose `uid` is there. `local_host`: the address of ours that the peer
+    came to. `certificate`: the one that it has shown, verified.
     """
 
-    passwords: Passwords = field(default_factory=Passwords)
-    origins: OriginPolicy = field(default_factory=OriginPolicy)
+    address: str = ""
+    host: str = ""
+    local_host: str = ""
+    uid: int | None = None
+    certificate: ClientCertificate | None = None
 
-    def check(self, headers: Mapping[str, str], local_address: str) -> None:
-        """Raises Refused. `local_address`: the address of ours that the client came to; empty: none."""
-        if not self.passwords.asked and not is_upgrade(headers):
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody who may ask. `enter`: called when something is done for them; raises LoginFailed where what
+    they have shown is used up meanwhile."""
+
+    caller: Caller
+    enter: Callable[[], None]
+
+
+class ApiAccess:
+    """The rules. `logins`: who must prove something, and what counts; `roles`: those of certificates and of
+    local users.
+
+    `takes_certificates`: whether clients show certificates, so that nobody gets in without anything.
+    `origins`: the web pages that may ask. A browser adds a password or a certificate that it once was given
+    by itself, so foreign pages are kept out either way.
+    """
+
+    def __init__(
+        self,
+        logins: Logins | None = None,
+        *,
+        roles: RolesFile | None = None,
+        takes_certificates: bool = False,
+        origins: OriginPolicy | None = None,
+    ) -> None:
+        self._logins = Logins() if logins is None else logins
+        self._roles = RolesFile(None) if roles is None else roles
+        self._takes_certificates = takes_certificates
+        self._origins = OriginPolicy() if origins is None else origins
+
+    @property
+    def challenge(self) -> str:
+        """What somebody is asked for who has shown nothing (RFC 9110 section 11.6.1)."""
+        scheme = "Basic" if self._logins.asked else "Certificate"
+        return f'{scheme} realm="vdi-sidecar"' + (', charset="UTF-8"' if self._logins.asked else "")
+
+    async def visitor(self, headers: Mapping[str, str], peer: Peer) -> Visitor:
+        """Who asks. Raises Refused."""
+        self._check_origin(headers, peer)
+        if peer.certificate is not None:
+            role = self._roles.now().of_certificate(peer.certificate)
+            return _known(Caller(peer.certificate.name, "certificate", role, False, peer.address))
+        if peer.uid is not None:
+            role = self._roles.now().of_user(peer.uid)
+            if role is not None:
+                return _known(Caller(f"uid {peer.uid}", "unix", role))
+        if self._logins.asked:
+            return await self._logged_in(headers, peer)
+        if self._takes_certificates and peer.uid is None:
+            raise Refused(401, "show a client certificate that this API trusts")
+        if peer.uid is not None:
+            role = None if self._takes_certificates else Role.VIEWER
+            return _known(Caller(f"uid {peer.uid}", "unix", role, uses_machine=role is not None))
+        return _known(Caller("anybody", "anonymous", Role.VIEWER, True, peer.address))
+
+    def _check_origin(self, headers: Mapping[str, str], peer: Peer) -> None:
+        nothing_asked = not self._logins.asked and peer.certificate is None
+        if nothing_asked and not is_upgrade(headers):
             headers = _believed(headers)
-        if not self.origins.admits(headers, local_address):
+        if not self._origins.admits(headers, peer.local_host):
             log.warning("API request of a foreign page refused", origin=headers.get("Origin"))
             raise Refused(403, "pages of this origin may not use the API")
-        if not self.passwords.asked:
-            return
+
+    async def _logged_in(self, headers: Mapping[str, str], peer: Peer) -> Visitor:
         user, password = credentials(headers)
-        if not self.passwords.admits(user, lambda right: same(right, password)):
-            raise Refused(401, "the password is missing or wrong: send it by HTTP Basic or as a bearer token")
+        if not password:
+            what = "a client certificate, or " if self._takes_certificates else ""
+            raise Refused(401, f"show who you are: {what}a password by HTTP Basic or as a bearer token")
+        attempt = Attempt("api", peer.host)
+        try:
+            grant = await self._logins.verify(attempt, user, password)
+        except LoginThrottled as error:
+            raise Refused(429, str(error), wait=error.wait) from None
+        except LoginFailed:
+            raise Refused(401, "the password is wrong: send it by HTTP Basic or as a bearer token") from None
+        return Visitor(_login_caller(grant, peer), lambda: self._logins.use(attempt, grant))
+
+
+def _known(caller: Caller) -> Visitor:
+    return Visitor(caller, lambda: None)
+
+
+def _login_caller(grant: Grant, peer: Peer) -> Caller:
+    uses_machine = not grant.view_only
+    match grant.method:
+        case "user":
+            role = Role[grant.role.upper()] if grant.role else None
+            return Caller(grant.user, "user", role, uses_machine, peer.address)
+        case "ticket":
+            return Caller(f"ticket {grant.ticket}", "ticket", None, uses_machine, peer.address)
+    return Caller("the password", "password", Role.VIEWER, uses_machine, peer.address)
 
 
 def _believed(headers: Mapping[str, str]) -> Mapping[str, str]:

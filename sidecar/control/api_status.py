@@ -1,14 +1,25 @@
 """The status document in the management API."""
 
-from aiohttp import web
-
+from sidecar.control.operation import Call, Operation
+from sidecar.control.role import Role
 from sidecar.session.feed import StatusFeed
+from sidecar.session.status import Status
 
 
-def status_routes(feed: StatusFeed) -> list[web.RouteDef]:
+def status_operations(feed: StatusFeed) -> tuple[Operation, ...]:
     """GET /api/v1/status."""
 
-    async def status(_request: web.Request) -> web.Response:
-        return web.json_response(feed.status())
+    async def status(_call: Call) -> Status:
+        return feed.status()
 
-    return [web.get("/api/v1/status", status)]
+    return (
+        Operation(
+            "GET",
+            "/api/v1/status",
+            "getStatus",
+            "The status document: sessions, machine, health",
+            Role.VIEWER,
+            status,
+            result=Status,
+        ),
+    )

@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, TypedDict, cast
+from typing import Annotated, Final, TypedDict, cast
 
 from aiohttp import web
+from msgspec import Meta
 
-from sidecar.control.api import peer_address
-from sidecar.control.api_access import Refused
+from sidecar.control.api_peer import peer_address
 from sidecar.control.api_websocket import WEBSOCKETS
+from sidecar.control.operation import Call, Operation
+from sidecar.control.role import Role
 from sidecar.session.status import UsbDeviceStatus
 from sidecar.usb.bridge import BridgeEnd, UsbBridge
 from sidecar.usb.slots import OPEN_TIME, NoSuchSlot, SlotClosed, SlotTaken, UsbSlot, UsbSlots
@@ -17,7 +19,7 @@ from sidecar.web.frames import CloseCode
 from sidecar.web.upgrade import is_upgrade
 from sidecar.web.websocket import WebSocketTransport
 
-_STATUS: Final[Mapping[type[Exception], int]] = MappingProxyType(
+ERRORS: Final[Mapping[type[Exception], int]] = MappingProxyType(
     {NoSuchSlot: 404, SlotTaken: 409, SlotClosed: 503}
 )
 
@@ -31,6 +33,9 @@ _CODES: Final[Mapping[BridgeEnd, CloseCode]] = MappingProxyType(
 )
 
 
+_STREAM: Final = "Its binary messages are usbredir's byte stream, both ways."
+
+
 class SlotAnswer(TypedDict):
     """One slot. `address`: whence its holder comes, None while it is free; `device`: as in the status."""
 
@@ -41,22 +46,51 @@ class SlotAnswer(TypedDict):
     device: UsbDeviceStatus | None
 
 
-def usb_routes(slots: UsbSlots) -> list[web.RouteDef]:
+class SlotList(TypedDict):
+    """Those that are there."""
+
+    slots: list[SlotAnswer]
+
+
+def usb_operations(slots: UsbSlots) -> tuple[Operation, ...]:
     """GET /api/v1/usb lists the slots; with an upgrade it is a WebSocket into any free one, and
     /api/v1/usb/{slot} into that slot: binary messages are usbredir's byte stream, both ways."""
 
-    async def listed(request: web.Request) -> web.StreamResponse:
-        if is_upgrade(request.headers):
-            return await _connected(request, slots, None)
-        return web.json_response({"slots": [_answer(slot) for slot in slots.by_name.values()]})
+    async def listed(call: Call) -> SlotList | web.StreamResponse:
+        if is_upgrade(call.request.headers):
+            return await _connected(call.request, slots, None)
+        return SlotList(slots=[_answer(slot) for slot in slots.by_name.values()])
 
-    async def one(request: web.Request) -> web.StreamResponse:
-        return await _connected(request, slots, request.match_info["slot"])
+    async def one(call: Call) -> web.StreamResponse:
+        return await _connected(call.request, slots, call.parameters["slot"])
 
-    return [
-        web.get("/api/v1/usb", listed, allow_head=False),
-        web.get("/api/v1/usb/{slot}", one, allow_head=False),
-    ]
+    return (
+        Operation(
+            "GET",
+            "/api/v1/usb",
+            "listUsbSlots",
+            "The slots for USB devices; as a WebSocket: the first free one",
+            Role.OPERATOR,
+            listed,
+            users_too=True,
+            result=SlotList,
+            errors=ERRORS,
+            description=f"Asked to upgrade to a WebSocket, it takes the first free slot. {_STREAM}",
+        ),
+        Operation(
+            "GET",
+            "/api/v1/usb/{slot}",
+            "useUsbSlot",
+            "A WebSocket into that slot",
+            Role.OPERATOR,
+            one,
+            users_too=True,
+            parameters={"slot": Annotated[str, Meta(description="Its name or label")]},
+            success=101,
+            errors=ERRORS,
+            description=_STREAM,
+        ),
+    )
 
 
 async def _connected(request: web.Request, slots: UsbSlots, name: str | None) -> web.StreamResponse:
@@ -66,8 +100,6 @@ async def _connected(request: web.Request, slots: UsbSlots, name: str | None) ->
     try:
         await bridge.take(slots, name, within=OPEN_TIME)
         return await websockets.serve(request, headers, bridge)
-    except (NoSuchSlot, SlotTaken, SlotClosed) as error:
-        raise Refused(_STATUS[type(error)], str(error)) from None
     finally:
         bridge.leave()
 

@@ -19,8 +19,8 @@ from support.waiting import eventually
 
 from sidecar.control.api import ApiServer
 from sidecar.control.api_access import ApiAccess
-from sidecar.control.api_status import status_routes
-from sidecar.control.api_usb import usb_routes
+from sidecar.control.api_status import status_operations
+from sidecar.control.api_usb import usb_operations
 from sidecar.guest import GuestState
 from sidecar.qemu.attach import BusAttach
 from sidecar.qemu.guest import QemuGuest
@@ -98,7 +98,7 @@ async def house(bus: Bus) -> AsyncIterator[House]:
     async with attached(BusAttach(bus.address)) as guest:
         with contextlib.closing(UsbSlots(guest)) as slots:
             feed = StatusFeed(Registry(), guest, usb=slots)
-            async with ApiServer([*status_routes(feed), *usb_routes(slots)], ApiAccess()) as server:
+            async with ApiServer([*status_operations(feed), *usb_operations(slots)], ApiAccess()) as server:
                 port = await server.listen_tcp("127.0.0.1", 0)
                 async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
                     await eventually(lambda: SLOT in slots.by_name, "the slot is there")

@@ -1,33 +1,65 @@
-"""Who may use the management API."""
+"""Who asks the management API, and who is not even heard."""
 
 import base64
+import os
+from typing import Any
 
 import pytest
 from aiohttp import hdrs
 from multidict import CIMultiDict
 
+from sidecar.access.grant import Attempt, Grant, LoginFailed, LoginThrottled
+from sidecar.access.logins import Logins
 from sidecar.access.password import Passwords
-from sidecar.control.api_access import ApiAccess, Refused, credentials
+from sidecar.control.api_access import ApiAccess, Peer, Refused, credentials
+from sidecar.control.certificate_names import ClientCertificate
+from sidecar.control.role import Caller, Role
 from sidecar.errors import SidecarError
 from sidecar.web.upgrade import OriginPolicy
 
 PASSWORD = "geh-heim ü:"
 UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade"}
-LOOPBACK = "127.0.0.1"
+LOOPBACK = Peer("127.0.0.1:40000", "127.0.0.1", "127.0.0.1")
+STRANGER = ClientCertificate("CN=x", frozenset({"x"}), frozenset(), frozenset(), frozenset(), "00" * 32)
 
 
 def basic(user: str, password: str) -> dict[str, str]:
     return {hdrs.AUTHORIZATION: "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
-def asked(password: str = PASSWORD) -> ApiAccess:
-    return ApiAccess(Passwords(lambda: password))
+def asked(password: str = PASSWORD, **options: Any) -> ApiAccess:
+    return ApiAccess(Logins(Passwords(lambda: password)), **options)
 
 
-def status(access: ApiAccess, headers: dict[str, str], local: str = LOOPBACK) -> int:
+class OneGrant(Logins):
+    """Lets everybody in by the same grant, once."""
+
+    def __init__(self, grant: Grant) -> None:
+        super().__init__(Passwords(lambda: "unused"))
+        self.grant = grant
+        self.attempts: list[Attempt] = []
+        self.uses = 0
+
+    async def verify(self, attempt: Attempt, user: str, password: str) -> Grant:
+        self.attempts.append(attempt)
+        if password == "too often":
+            raise LoginThrottled(2.5)
+        return self.grant
+
+    def use(self, attempt: Attempt, grant: Grant) -> None:
+        self.uses += 1
+        if self.uses > 1:
+            raise LoginFailed
+
+
+async def caller(access: ApiAccess, headers: dict[str, str], peer: Peer = LOOPBACK) -> Caller:
+    return (await access.visitor(CIMultiDict(headers), peer)).caller
+
+
+async def status(access: ApiAccess, headers: dict[str, str], peer: Peer = LOOPBACK) -> int:
     """What a request with these headers is answered."""
     try:
-        access.check(CIMultiDict(headers), local)
+        await caller(access, headers, peer)
     except Refused as refused:
         return refused.status
     return 200
@@ -51,17 +83,84 @@ def status(access: ApiAccess, headers: dict[str, str], local: str = LOOPBACK) ->
         pytest.param(UPGRADE, 401, id="nothing, for a WebSocket"),
     ],
 )
-def test_whoever_knows_the_password_may(headers: dict[str, str], expected: int) -> None:
-    assert status(asked(), headers) == expected
+async def test_whoever_knows_the_password_may(headers: dict[str, str], expected: int) -> None:
+    assert await status(asked(), headers) == expected
 
 
-def test_nobody_may_while_the_password_is_empty_or_cannot_be_read() -> None:
+async def test_nobody_may_while_the_password_is_empty_or_cannot_be_read() -> None:
     def unreadable() -> str:
         raise SidecarError("cannot read it")
 
-    for access in (asked(""), ApiAccess(Passwords(unreadable))):
-        assert status(access, basic("", "")) == 401
-        assert status(access, {}) == 401
+    for access in (asked(""), ApiAccess(Logins(Passwords(unreadable)))):
+        assert await status(access, basic("", "")) == 401
+        assert await status(access, {}) == 401
+
+
+async def test_the_password_lets_look_and_use_the_machine_and_no_more() -> None:
+    assert await caller(asked(), basic("", PASSWORD)) == Caller(
+        "the password", "password", Role.VIEWER, True, LOOPBACK.address
+    )
+
+
+@pytest.mark.parametrize(
+    ("grant", "expected"),
+    [
+        (Grant("user", "ann", role="operator"), Caller("ann", "user", Role.OPERATOR, True)),
+        (Grant("user", "bob"), Caller("bob", "user", None, True)),
+        (Grant("user", "eve", view_only=True), Caller("eve", "user", None, False)),
+        (Grant("ticket", "ann", ticket="t7"), Caller("ticket t7", "ticket", None, True)),
+        (Grant("ticket", "ann", ticket="t7", view_only=True), Caller("ticket t7", "ticket", None, False)),
+    ],
+)
+async def test_a_login_is_worth_what_its_grant_says(grant: Grant, expected: Caller) -> None:
+    logins = OneGrant(grant)
+    assert await caller(ApiAccess(logins), basic("x", "y"), Peer(uid=4_000_000_000)) == expected
+    assert logins.attempts == [Attempt("api", "")]
+
+
+async def test_a_login_is_used_only_by_who_is_let_in_and_a_ticket_once() -> None:
+    logins = OneGrant(Grant("ticket", ticket="t7"))
+    visitor = await ApiAccess(logins).visitor(basic("x", "y"), LOOPBACK)
+    assert logins.uses == 0
+    visitor.enter()
+    with pytest.raises(LoginFailed):
+        visitor.enter()
+
+
+async def test_who_fails_too_often_is_told_how_long_to_wait() -> None:
+    with pytest.raises(Refused) as refused:
+        await caller(ApiAccess(OneGrant(Grant())), basic("x", "too often"))
+    assert (refused.value.status, refused.value.wait) == (429, 2.5)
+
+
+async def test_without_any_login_everybody_may_look_and_nobody_may_change_anything() -> None:
+    assert await caller(ApiAccess(), {}) == Caller(
+        "anybody", "anonymous", Role.VIEWER, True, LOOPBACK.address
+    )
+    assert await caller(ApiAccess(), {}, Peer(uid=4_000_000_000)) == Caller(
+        "uid 4000000000", "unix", Role.VIEWER, True
+    )
+
+
+async def test_this_user_and_root_are_admins_by_a_unix_socket() -> None:
+    for uid in (0, os.geteuid()):
+        for access in (ApiAccess(), asked(), ApiAccess(takes_certificates=True)):
+            assert await caller(access, {}, Peer(uid=uid)) == Caller(f"uid {uid}", "unix", Role.ADMIN)
+
+
+async def test_where_certificates_are_shown_nobody_gets_in_with_nothing() -> None:
+    access = ApiAccess(takes_certificates=True)
+    assert await status(access, {}) == 401
+    assert (await caller(access, {}, Peer(uid=4_000_000_000))).role is None
+    # a certificate that no role is given to is known by its name, and may do nothing
+    unknown = await caller(access, {}, Peer("h:1", "h", "h", certificate=STRANGER))
+    assert unknown == Caller("CN=x", "certificate", None, False, "h:1")
+
+
+async def test_a_password_is_as_good_where_both_count() -> None:
+    access = asked(takes_certificates=True)
+    assert await status(access, basic("", PASSWORD)) == 200
+    assert await status(access, {}) == 401
 
 
 def test_credentials_end_at_the_first_colon() -> None:
@@ -89,14 +188,20 @@ def test_credentials_end_at_the_first_colon() -> None:
         pytest.param({"Host": "h", "Origin": "http://evil.example", **UPGRADE}, 403, id="of a foreign page"),
     ],
 )
-def test_foreign_pages_may_not_where_no_password_is_asked(headers: dict[str, str], expected: int) -> None:
-    assert status(ApiAccess(), headers) == expected
+async def test_foreign_pages_may_not_where_no_password_is_asked(
+    headers: dict[str, str], expected: int
+) -> None:
+    assert await status(ApiAccess(), headers) == expected
 
 
-def test_a_foreign_page_may_not_either_where_a_browser_knows_the_password() -> None:
+async def test_a_foreign_page_may_not_either_where_a_browser_knows_the_password_or_a_certificate() -> None:
     page = {"Host": "vm.example", "Origin": "https://evil.example"}
-    assert status(asked(), page | basic("", PASSWORD), "192.0.2.1") == 403
-    allowed = ApiAccess(Passwords(lambda: PASSWORD), OriginPolicy(("https://evil.example",)))
-    assert status(allowed, page | basic("", PASSWORD), "192.0.2.1") == 200
+    away = Peer("192.0.2.9:1", "192.0.2.9", "192.0.2.1")
+    assert await status(asked(), page | basic("", PASSWORD), away) == 403
+    known = Peer("192.0.2.9:1", "192.0.2.9", "192.0.2.1", certificate=STRANGER)
+    assert await status(ApiAccess(takes_certificates=True), page, known) == 403
+    allowed = asked(origins=OriginPolicy(("https://evil.example",)))
+    assert await status(allowed, page | basic("", PASSWORD), away) == 200
     # programs behind a proxy
-    assert status(asked(), {"Host": "vm.example", "X-Forwarded-For": "x"} | basic("", PASSWORD)) == 200
+    forwarded = {"Host": "vm.example", "X-Forwarded-For": "x"}
+    assert await status(asked(), forwarded | basic("", PASSWORD)) == 200

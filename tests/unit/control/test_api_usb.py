@@ -11,11 +11,12 @@ from support.usb_port import SyntheticSlot
 from support.usbredir_peer import DEVICE_CONNECT, device_connect, hello, packet
 from support.waiting import eventually
 
+from sidecar.access.logins import Logins
 from sidecar.access.password import Passwords
 from sidecar.control import api_usb
 from sidecar.control.api import ApiServer
 from sidecar.control.api_access import ApiAccess
-from sidecar.control.api_usb import usb_routes
+from sidecar.control.api_usb import usb_operations
 from sidecar.guest import GuestState
 from sidecar.usb import bridge
 from sidecar.usb.bridge import MOST_WAITING
@@ -64,7 +65,9 @@ async def serving(access: ApiAccess | None = None) -> AsyncIterator[House]:
     guest.add_port(SyntheticSlot())
     guest.add_port(SyntheticSlot(SECOND, SECOND))
     with contextlib.closing(UsbSlots(guest)) as slots:
-        async with ApiServer(usb_routes(slots), access or ApiAccess(), wrong_password_pause=0.0) as server:
+        async with ApiServer(
+            usb_operations(slots), access or ApiAccess(), wrong_password_pause=0.0
+        ) as server:
             port = await server.listen_tcp("127.0.0.1", 0)
             async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
                 yield House(server, session, guest)
@@ -171,7 +174,7 @@ async def test_a_slot_is_no_page(house: House) -> None:
 
 
 async def test_a_password_and_an_origin_are_asked_for_here_too() -> None:
-    async with serving(ApiAccess(Passwords(lambda: "secret"))) as house:
+    async with serving(ApiAccess(Logins(Passwords(lambda: "secret")))) as house:
         assert (await house.refused(SLOTS))[0] == 401
         right = {"Authorization": "Bearer secret"}
         assert (await house.refused(SLOTS, Origin="https://evil.example", **right))[0] == 403

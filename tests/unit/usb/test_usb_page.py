@@ -12,10 +12,11 @@ from support.synthetic_guest import SyntheticGuest
 from support.usb_port import SyntheticSlot
 from support.waiting import eventually
 
+from sidecar.access.logins import Logins
 from sidecar.access.password import Passwords
 from sidecar.control.api import MOST_CONNECTIONS, ApiServer
 from sidecar.control.api_access import ApiAccess
-from sidecar.control.api_usb import usb_routes
+from sidecar.control.api_usb import usb_operations
 from sidecar.usb.bridge import MOST_WAITING, READ_TIME
 from sidecar.usb.slots import OPEN_TIME, UsbSlots
 from sidecar.web.websocket import HEARTBEAT
@@ -39,9 +40,9 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     program.write_text(text)
     guest, port = SyntheticGuest(), SyntheticSlot()
     guest.add_port(port)
-    access = ApiAccess(Passwords(lambda: "secret"))
+    access = ApiAccess(Logins(Passwords(lambda: "secret")))
     with contextlib.closing(UsbSlots(guest)) as slots:
-        async with ApiServer(usb_routes(slots), access) as server:
+        async with ApiServer(usb_operations(slots), access) as server:
             url = f"ws://127.0.0.1:{await server.listen_tcp('127.0.0.1', 0)}/api/v1/usb"
             bridge = await asyncio.create_subprocess_exec(
                 *(sys.executable, program, "0", url),
