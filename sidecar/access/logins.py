@@ -6,6 +6,7 @@ from typing import get_args
 
 from sidecar.access.grant import Attempt, Candidate, Grant, LoginFailed, LoginProtocol, LoginThrottled
 from sidecar.access.password import Passwords, same
+from sidecar.access.recent_logins import RecentLogins
 from sidecar.access.slow_checks import SlowChecks
 from sidecar.access.throttle import Throttle
 from sidecar.access.tickets import VNC, Tickets
@@ -39,6 +40,7 @@ class Logins:
         self._tickets = tickets
         self._throttle = throttle
         self._slow_checks = SlowChecks()
+        self._recent = RecentLogins()
         self.failures: Counter[tuple[str, str]] = Counter(
             {(protocol, cause): 0 for protocol in get_args(LoginProtocol) for cause in ("wrong", "throttled")}
         )
@@ -87,10 +89,8 @@ class Logins:
         known = self._user(user)
         grant = matching(self._candidates(attempt, user, known), lambda right: same(password, right))
         if grant is None and self._users is not None and user:
-            # a name that nobody has takes as long as a wrong password
-            kept = self._users.nobodys_password if known is None else known.password
-            right = await self._slow_checks.run(
-                attempt.host, lambda: self.check(attempt), lambda: kept.matches(password)
+            right = (known is not None and self._recent.knows(known, password)) or (
+                await self._matches(attempt, self._users, known, password)
             )
             # the file may have changed meanwhile
             if right and known is not None and self._user(user) == known and known.may_use(attempt.protocol):
@@ -116,6 +116,16 @@ class Logins:
             self._tickets.use(attempt, grant.ticket)
         if self._throttle is not None:
             self._throttle.succeeded(attempt.host)
+
+    async def _matches(self, attempt: Attempt, users: Users, known: User | None, password: str) -> bool:
+        # a name that nobody has takes as long as a wrong password
+        kept = users.nobodys_password if known is None else known.password
+        right = await self._slow_checks.run(
+            attempt.host, lambda: self.check(attempt), lambda: kept.matches(password)
+        )
+        if right and known is not None:
+            self._recent.remember(known, password)
+        return right
 
     def _user(self, name: str) -> User | None:
         return self._users.find(name) if self._users is not None and name else None

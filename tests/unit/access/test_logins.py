@@ -13,6 +13,7 @@ from sidecar.access import scrypt
 from sidecar.access.grant import Attempt, Grant, LoginFailed, LoginsBusy, LoginThrottled
 from sidecar.access.logins import Logins, matching
 from sidecar.access.password import Passwords, same
+from sidecar.access.recent_logins import REMEMBERED_FOR, RecentLogins
 from sidecar.access.slow_checks import MOST_OF_ONE_ADDRESS, MOST_WAITING, SlowChecks
 from sidecar.access.throttle import FREE_FAILURES, Throttle
 from sidecar.access.tickets import Tickets, TicketWish
@@ -228,6 +229,47 @@ async def test_an_unknown_name_is_looked_at_as_long_as_a_known_one(
     for user in ("ann", "nobody", "rita"):
         assert await house.grant(VNC, user, "wrong") is None
     assert costs == [(CHEAP, scrypt.HASH_SIZE)] * 3
+
+
+async def test_a_password_that_was_right_a_moment_ago_is_not_worked_out_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+    matches = scrypt.PasswordHash.matches
+
+    def counted(self: scrypt.PasswordHash, password: str) -> bool:
+        looked.append(password)
+        return matches(self, password)
+
+    monkeypatch.setattr(scrypt.PasswordHash, "matches", counted)
+    for _ in range(3):
+        assert await house.grant(API, "ann", "ann's own")
+    assert looked == ["ann's own"]
+    # a wrong one takes as long as ever
+    assert await house.grant(API, "ann", "wrong") is None
+    assert await house.grant(API, "rita", "ann's own") is None
+    assert looked[1:] == ["wrong", "ann's own"]
+    # and so does a user who has another password, or other rights, from now on
+    house.write(User("ann", scrypt.make("another", os.urandom, CHEAP)))
+    assert await house.grant(API, "ann", "ann's own") is None
+    assert len(looked) == 4
+
+
+def test_it_is_forgotten_after_a_while_whatever_comes_in_between() -> None:
+    now = [0.0]
+    recent = RecentLogins(lambda: now[0])
+    ann = User("ann", scrypt.nobodys(CHEAP))
+    recent.remember(ann, "secret")
+    assert recent.knows(ann, "secret")
+    assert not recent.knows(ann, "secre")
+    now[0] = REMEMBERED_FOR - 0.1
+    assert recent.knows(ann, "secret")
+    now[0] = REMEMBERED_FOR
+    assert not recent.knows(ann, "secret")
+    for number in range(200):
+        recent.remember(User(str(number), ann.password), "secret")
+    assert sum(recent.knows(User(str(number), ann.password), "secret") for number in range(200)) == 64
+    assert "secret" not in repr(vars(recent))
 
 
 async def test_failures_are_told_with_address_and_protocol_and_never_the_secret(
