@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ org.qemu.vnc: SetPassword, ExpirePassword, ReloadCertificates, AddClient, and it
 )
 def command(**values: Any) -> None:
     """Serve the screen of a QEMU on D-Bus over VNC: QEMU's qemu-vnc, by vdi-sidecar."""
-    options = _options(values)
+    options = options_of(values)
 
     def entry() -> Coroutine[Any, Any, None]:
         from sidecar.drop_in.vnc_service import serve
@@ -139,8 +139,8 @@ def command(**values: Any) -> None:
     program.run_service(entry, debug=options.debug)
 
 
-def _options(values: dict[str, Any]) -> VncOptions:
-    """Raises UsageError."""
+def options_of(values: Mapping[str, Any]) -> VncOptions:
+    """What the parameters of the command say. Raises UsageError."""
     address, fd, name = values["dbus_address"], values["p2p_fd"], values["bus_name"]
     if fd is not None and (address is not None or name is not None):
         raise UsageError("--dbus-p2p-fd leads to QEMU itself: leave --dbus-address and --bus-name out")

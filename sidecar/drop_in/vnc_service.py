@@ -39,16 +39,12 @@ async def _serve(
 ) -> None:
     from sidecar.drop_in.vnc_frontend import vnc_frontend
 
-    try:
-        async with vnc_frontend(options, secrets, attach, ending, management):
-            reason = await ending.wait()
-            log.info("ending", reason=reason)
-            if management is not None:
-                management.leave(reason)
-    except BaseException as error:
+    async with vnc_frontend(options, secrets, attach, ending, management):
+        reason = await ending.wait()
+        log.info("ending", reason=reason)
+        # what fails says nothing: that tells a manager that it was not meant
         if management is not None:
-            management.leave(f"failed: {type(error).__name__}")
-        raise
+            management.leave(reason)
 
 
 def _peer(options: VncOptions) -> int:
