@@ -107,29 +107,7 @@ class LibvirtMachine:
 
     async def set_cpus(self, count: int) -> None:
         """See `Machine.set_cpus`; up to the number that the machine was started with."""
-        live = self._libvirt.VIR_DOMAIN_AFFECT_LIVE
-
-        def set_cpus(domain: Any) -> None:
-            most = domain.vcpusFlags(self._libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
-            # libvirt would take the lower bits of a number that is too long for it
-            if not 1 <= count <= most:
-                raise MachineRefused(f"the machine can have 1 to {most} processors, not {count}")
-            before = _cpus(domain)
-            try:
-                domain.setVcpusFlags(count, live)
-            except self._libvirt.libvirtError as error:
-                # libvirt plugs one after the other, and leaves those that it has got to
-                if _cpus(domain) == before:
-                    raise
-                try:
-                    domain.setVcpusFlags(before, live)
-                except self._libvirt.libvirtError as second:
-                    raise MachineRefused(
-                        f"{words(error)}; the machine now has {_cpus(domain)} processors: {words(second)}"
-                    ) from error
-                raise
-
-        await self._change(set_cpus)
+        await self._change(lambda domain: set_cpus(self._libvirt, domain, count))
 
     def _information(self, domain: Any, _denied: str | None) -> MachineInformation:
         runs = bool(domain.isActive())
@@ -254,6 +232,30 @@ class LibvirtMachine:
         if domain is None:
             raise MachineUnreachable(f"libvirt at {self._uri} has no domain {self._domain}")
         return domain
+
+
+def set_cpus(libvirt: Any, domain: Any, count: int) -> None:
+    """Has libvirt plug processors into a domain that runs, or unplug them. Blocks.
+
+    Raises MachineRefused, or libvirtError with nothing changed.
+    """
+    most = domain.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
+    # libvirt would take the lower bits of a number that is too long for it
+    if not 1 <= count <= most:
+        raise MachineRefused(f"the machine can have 1 to {most} processors, not {count}")
+    before = _cpus(domain)
+    try:
+        domain.setVcpusFlags(count, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    except libvirt.libvirtError as error:
+        # libvirt plugs one after the other, and leaves those that it has got to
+        if _cpus(domain) == before:
+            raise
+        try:
+            domain.setVcpusFlags(before, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        except libvirt.libvirtError as second:
+            kept = f"the machine keeps {_cpus(domain)} processors: {words(second)}"
+            raise MachineRefused(f"libvirt refuses: {words(error)}; {kept}") from error
+        raise
 
 
 def _cpus(domain: Any) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,6 +149,18 @@ def test_an_address_that_libvirt_does_not_know_is_refused(sidecar_directory: Pat
     uri = libvirt.uri.replace("qemu+unix", "nothing+unix")
     with another(sidecar_directory, "astray", uri) as sidecar:
         assert f"--libvirt {uri}: " in sidecar.refusal()
+
+
+def test_a_libvirt_that_does_not_answer_keeps_nobody_from_ending(
+    sidecar_directory: Path, libvirt: Libvirt
+) -> None:
+    os.kill(libvirt.pid, signal.SIGSTOP)
+    try:
+        with another(sidecar_directory, "stuck", libvirt.uri) as sidecar:
+            sidecar.wait_for_port()
+            sidecar.close()
+    finally:
+        os.kill(libvirt.pid, signal.SIGCONT)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user than its QEMU")

@@ -74,6 +74,11 @@ class Libvirt:
         assert self._process.is_running, self._process.output
         return self._socket.exists()
 
+    @property
+    def pid(self) -> int:
+        """The daemon itself."""
+        return int((self.directory / "run" / "libvirt" / "libvirtd.pid").read_text())
+
     def restart(self) -> None:
         """Ends the daemon with its machines, and starts another one that has the same definitions."""
         self.close()
