@@ -6,8 +6,9 @@ import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
+from sidecar.control.settings import ScreenshotPolicy
 from sidecar.errors import NotReady, SidecarError
 from sidecar.guest import Console, ConsoleChange, Guest, GuestState
 from sidecar.observers import WatchedObservers
@@ -16,9 +17,6 @@ from sidecar.screen.png import png
 from sidecar.screen.snapshot import snapshot
 from sidecar.screen.surface import Frame
 from sidecar.session.registry import Registry
-
-ScreenshotPolicy: TypeAlias = Literal["always", "unwatched", "never"]
-"""`unwatched`: only while nobody is connected."""
 
 MOST_WAITING: Final = 8
 """Screenshots at once; they are made one after the other."""

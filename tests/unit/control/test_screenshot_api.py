@@ -16,7 +16,8 @@ from sidecar.control.api import ApiServer
 from sidecar.control.api_access import ApiAccess
 from sidecar.control.api_messages import message_operations
 from sidecar.control.api_screenshot import screenshot_operations
-from sidecar.control.screenshots import ScreenshotPolicy, Screenshots
+from sidecar.control.screenshots import Screenshots
+from sidecar.control.settings import ScreenshotPolicy
 from sidecar.guest import GuestState
 from sidecar.session.registry import Registry
 from sidecar.session.session import Session

@@ -18,11 +18,11 @@ from sidecar.control.screenshots import (
     NoScreenshotNow,
     NoSuchConsole,
     Screenshot,
-    ScreenshotPolicy,
     Screenshots,
     ScreenshotsOff,
     ScreenWatched,
 )
+from sidecar.control.settings import ScreenshotPolicy
 from sidecar.guest import GuestState
 from sidecar.input.layout import Layout
 from sidecar.screen.cursor import Cursor
