@@ -149,11 +149,13 @@ async def _doing(qmp: Qmp) -> Doing:
 
 
 async def _reset(qmp: Qmp) -> None:
-    with qmp.event(lambda event, _data: event == "RESET") as done:
+    with qmp.event(lambda event, _data: event in ("RESET", "SHUTDOWN")) as done:
         await qmp.execute("system_reset")
         try:
             async with asyncio.timeout(ENOUGH):
-                await done
+                event, _ = await done
+            if event == "SHUTDOWN":
+                raise MachineRefused("the machine has shut down instead: QEMU was started with -no-reboot")
         except TimeoutError:
             raise MachineUnreachable(f"QEMU has not reset the machine within {ENOUGH:g} s") from None
 

@@ -161,21 +161,32 @@ async def test_of_ten_changes_at_once_one_goes(start: Callable[..., House]) -> N
     assert (house.cpus(), house.requested(), house.dimms()) == (2, 0, [])
 
 
-async def test_a_machine_that_waits_to_begin_is_started(
+async def test_a_machine_that_waits_to_begin_is_started_and_one_that_has_shut_down_too(
     start: Callable[..., House],
 ) -> None:
-    house = start()
-    house.qemu.qmp("stop")
-    # back to where a machine is that was started with -S
-    house.qemu.qmp("system_reset")
-    await eventually(
-        lambda: house.qemu.qmp("query-status")["status"] == "prelaunch", "the machine waits to begin"
-    )
-    assert (await house.machine.capabilities())[Capability.START] is None
+    house = start("-no-shutdown", "-no-reboot")
+    machine = house.machine
+    # instead of a reset this QEMU has the machine shut down
+    with pytest.raises(MachineRefused, match="-no-reboot"):
+        await machine.reset()
+    assert (await machine.information()).state is MachineState.SHUT_OFF
+    house.qemu.qmp("set-action", reboot="reset")
+    capabilities = await machine.capabilities()
+    assert capabilities[Capability.START] is None
+    assert "shut-off" in str(capabilities[Capability.SHUT_DOWN])
     house.qemu.com1.forget()
-    await house.machine.start()
+    await machine.start()
     house.qemu.com1.wait_for("READY")
-    assert (await house.machine.information()).state is MachineState.RUNNING
+    assert (await machine.information()).state is MachineState.RUNNING
+
+    await machine.pause()
+    # now it is where a machine is that was started with -S
+    await machine.reset()
+    await eventually(lambda: house.qemu.qmp("query-status")["status"] == "prelaunch", "it waits to begin")
+    assert (await machine.capabilities())[Capability.START] is None
+    house.qemu.com1.forget()
+    await machine.start()
+    house.qemu.com1.wait_for("READY")
 
 
 async def test_a_qemu_that_is_killed_amid_a_change_is_told_and_another_may_follow(

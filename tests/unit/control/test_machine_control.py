@@ -4,8 +4,8 @@ import asyncio
 import logging
 
 import pytest
+from support.synthetic_machine import SyntheticMachine
 from support.waiting import eventually
-from synthetic_machine import SyntheticMachine
 
 from sidecar.control.machine_control import Busy, MachineControl, NoControl, NotPossible
 from sidecar.machine import Capability, MachineRefused, MachineUnreachable
