@@ -132,9 +132,10 @@ class Logins:
 
     def _candidates(self, attempt: Attempt, user: str, known: User | None) -> list[Candidate]:
         found = []
+        # read in any case: the time that it takes must not tell which names there are
+        password = self._passwords.password_of(user)
         if known is None:
             # a name of the users' file needs that user's password: the status says who somebody is
-            password = self._passwords.password_of(user)
             if password is not None:
                 found.append(Candidate(Grant("password"), password=password))
         elif attempt.protocol == "rdp" and known.nt_hash is not None and known.may_use("rdp"):
