@@ -284,9 +284,15 @@ async def _api(
         return
     from sidecar.control.api import ApiServer
     from sidecar.control.api_access import ApiAccess
+    from sidecar.control.api_events import event_operations
+    from sidecar.control.api_overview import with_overview
+    from sidecar.control.api_sessions import session_operations
+    from sidecar.control.api_settings import settings_operations
     from sidecar.control.api_status import status_operations
     from sidecar.control.api_usb import usb_operations
     from sidecar.control.roles import RolesFile
+    from sidecar.control.session_events import SessionEvents
+    from sidecar.control.settings import Settings
     from sidecar.web.tls import TlsFiles
     from sidecar.web.upgrade import OriginPolicy
 
@@ -297,9 +303,21 @@ async def _api(
         takes_certificates=options.api_client_ca is not None,
         origins=OriginPolicy(options.web_origin),
     )
-    operations = [*status_operations(feed), *usb_operations(usb)]
-    async with ApiServer(operations, access, ssl=None if tls is None else tls.context) as server:
-        yield [f"api {await _listen(server, address)}" for address in options.api]
+    settings = Settings(feed.registry, screenshots=options.screenshots, log_level=options.log_level)
+    with closing(SessionEvents(feed.registry)) as events:
+        operations = with_overview(
+            [
+                *status_operations(feed),
+                *session_operations(feed.registry),
+                *event_operations(events),
+                *settings_operations(settings),
+                *usb_operations(usb),
+            ]
+        )
+        context = None if tls is None else tls.context
+        server = ApiServer(operations, access, ssl=context, closing=[events.close])
+        async with server:
+            yield [f"api {await _listen(server, address)}" for address in options.api]
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """The audit log: one line for everything that somebody changed, or was refused."""
 
+import logging
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
@@ -7,6 +8,8 @@ from sidecar.control.role import Caller
 from sidecar.log import get_logger
 
 log = get_logger(__name__)
+# who changes the level of what is logged does not get rid of this by it
+logging.getLogger(__name__).setLevel(logging.INFO)
 
 Outcome: TypeAlias = Literal["done", "refused", "failed"]
 """`refused`: nothing was done; `failed`: it is not known how much was."""
