@@ -46,7 +46,7 @@ class House:
             self.signals.append((message.path, message.member, message.body))
 
     async def call(
-        self, path: str, interface: str, member: str, signature: str = "", *body: Any
+        self, path: str, interface: str | None, member: str, signature: str = "", *body: Any
     ) -> list[Any]:
         return await self.manager.request(NAME, path, interface, member, signature=signature, body=body)
 
@@ -83,6 +83,12 @@ async def test_a_method_is_called_and_properties_are_told(house: House) -> None:
     ]
 
 
+async def test_a_method_is_found_without_its_interface(house: House) -> None:
+    assert await house.call(house.thing.path, None, "Take", "s", "plum") == []
+    assert house.taken == ["plum"]
+    assert await house.call(house.thing.path, "org.freedesktop.DBus.Peer", "Ping") == []
+
+
 async def test_wrong_calls_are_answered_with_errors_that_say_so(house: House) -> None:
     path = house.thing.path
     assert await house.error(path, THING.name, "Fail") == "Failed"
@@ -91,6 +97,7 @@ async def test_wrong_calls_are_answered_with_errors_that_say_so(house: House) ->
     assert await house.error(path, THING.name, "Nothing") == "UnknownMethod"
     assert await house.error(path, "org.example.Other", "Take", "s", "x") == "UnknownMethod"
     assert await house.error(path, OBJECT_MANAGER, "GetManagedObjects") == "UnknownMethod"
+    assert await house.error(path, None, "Ping") == "UnknownMethod"
     assert await house.error("/org/example/Nobody", THING.name, "Take", "s", "x") == "UnknownMethod"
     assert await house.error(path, PROPERTIES, "Get", "ss", THING.name, "First") == "UnknownProperty"
     assert await house.error(path, PROPERTIES, "GetAll", "s", "org.example.Other") == "UnknownInterface"
