@@ -18,6 +18,9 @@ BOX_IMAGE = Path(__file__).with_name("guest.img")
 INSTALLERS = Path("/usr/lib/debian-installer/images")
 """Where Debian's packages debian-installer-*-netboot-amd64 put their kernels."""
 
+MONITOR = "qmp"
+"""QEMU's monitor socket, in the directory of what is made for the machine."""
+
 PATIENCE = 5.0
 """Seconds that QEMU has to end when it is asked to."""
 
@@ -46,9 +49,14 @@ class DemoMachine:
     """Whether a program in it shares the clipboard."""
 
     def command(
-        self, bus_address: str, memory: int, equipment: Equipment, initrd: Path | None = None
+        self,
+        bus_address: str,
+        memory: int,
+        equipment: Equipment,
+        initrd: Path | None = None,
+        monitor: Path | None = None,
     ) -> tuple[str, ...]:
-        """QEMU's command line; `memory` in MiB, `initrd` with what the demo added."""
+        """QEMU's command line; `memory` in MiB, `initrd` with what the demo added, `monitor` its socket."""
         sound = equipment.sound
         return (
             *(QEMU, "-nodefaults", "-name", self.name, "-m", str(memory)),
@@ -61,6 +69,7 @@ class DemoMachine:
             *(CLIPBOARD if equipment.clipboard and self.has_agent else ()),
             *self.options,
             *(("-initrd", str(initrd)) if initrd else ()),
+            *(("-qmp", f"unix:{monitor},server=on,wait=off") if monitor else ()),
         )
 
 
@@ -109,7 +118,7 @@ async def running_machine(
 ) -> AsyncIterator["asyncio.Task[None]"]:
     """Runs QEMU while it is entered. The task ends with QEMU, and raises DemoUnavailable if QEMU failed.
 
-    `directory`: where QEMU's messages are kept, and what is made for it.
+    `directory`: where QEMU's messages are kept, and what is made for it, among that its monitor (MONITOR).
     """
     if not shutil.which(QEMU):
         raise DemoUnavailable(f"{QEMU} is not installed: ./dev demo installs it on Debian")
@@ -117,7 +126,7 @@ async def running_machine(
     if machine.initrd:
         initrd = directory / "initrd"
         await asyncio.to_thread(write_initrd, machine.initrd, initrd)
-    command = machine.command(bus_address, memory, equipment, initrd)
+    command = machine.command(bus_address, memory, equipment, initrd, directory / MONITOR)
     if shutil.which("setpriv"):
         # QEMU must not outlive a demo that was killed
         command = ("setpriv", "--pdeathsig", "KILL", "--", *command)

@@ -79,3 +79,8 @@ def test_the_clipboard_is_there_only_with_a_program_in_the_guest_that_shares_it(
     for has_agent in (False, True):
         command = replace(machine, has_agent=has_agent).command(BUS, 1024, Equipment(clipboard=True))
         assert any("qemu-vdagent" in option for option in command) == has_agent
+
+
+def test_it_can_be_asked_and_controlled(tmp_path: Path) -> None:
+    command = choose_machine("box", tmp_path).command(BUS, 1024, Equipment(), monitor=tmp_path / "qmp")
+    assert command[command.index("-qmp") + 1] == f"unix:{tmp_path}/qmp,server=on,wait=off"
