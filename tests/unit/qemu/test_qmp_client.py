@@ -45,6 +45,32 @@ async def test_a_refusal_has_qemus_words(short_dir: Path) -> None:
             await qmp.execute("add_client")
 
 
+async def test_an_event_is_heard_by_who_waits_for_it(short_dir: Path) -> None:
+    def answer(command: dict[str, object]) -> bytes:
+        noise = b'{"event": ["RESET"]}\n{"event": "RESET", "data": 7}\n{"event": "STOP"}\n{"id": [1]}\n'
+        return noise + b'{"event": "RESET", "data": {"guest": true}}\n' + returns({})(command)
+
+    async with monitor(short_dir / "qmp", answer), Qmp(short_dir / "qmp") as qmp:
+        with qmp.event(lambda event, data: event == "RESET") as reset:
+            await qmp.execute("system_reset")
+            assert await reset == ("RESET", {"guest": True})
+        # who does not wait any more hears nothing
+        assert await qmp.execute("system_reset") == {}
+
+
+async def test_an_event_that_can_no_longer_come_is_not_waited_for(short_dir: Path) -> None:
+    def answer(command: dict[str, object]) -> bytes:
+        return returns({})(command) if command["execute"] == "qmp_capabilities" else b""
+
+    async with monitor(short_dir / "qmp", answer), Qmp(short_dir / "qmp") as qmp:
+        with qmp.event(lambda event, data: True) as event:
+            with pytest.raises(ConnectionLost):
+                await qmp.execute("quit")
+            with pytest.raises(ConnectionLost):
+                await event
+        assert not qmp.is_open
+
+
 async def test_descriptors_travel_with_their_command(short_dir: Path) -> None:
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(short_dir / "qmp"))
