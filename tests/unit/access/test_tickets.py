@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
@@ -267,4 +267,6 @@ class TicketsOfAModel(RuleBasedStateMachine):
 
 
 TestTicketsOfAModel = TicketsOfAModel.TestCase
-TestTicketsOfAModel.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestTicketsOfAModel.settings = settings(
+    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.access import scrypt
 from sidecar.access.grant import Grant
-from sidecar.access.tickets import is_plain
 from sidecar.access.users import Users
 from sidecar.access.users_file import (
     LONGEST_FILE,
@@ -41,10 +40,9 @@ def write(path: Path, *users: User, text: str = "", mode: int = 0o600) -> None:
     new.replace(path)
 
 
-names = st.text(min_size=1, max_size=64).filter(
-    lambda name: is_plain(name) and name == name.strip() and ":" not in name
-)
-words = st.text(min_size=1, max_size=20).filter(is_plain)
+plain = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"))
+names = st.text(plain, min_size=1, max_size=64).filter(lambda name: name == name.strip() and ":" not in name)
+words = st.text(plain, min_size=1, max_size=20)
 
 
 @given(
@@ -59,7 +57,7 @@ words = st.text(min_size=1, max_size=20).filter(is_plain)
         st.sampled_from(["", *ROLES]),
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_written_for_a_user_is_read_as_that_user(user: User) -> None:
     check_name(user.name)
     assert parse(section(user).encode()) == {user.name: user}
@@ -102,7 +100,7 @@ def toml(value: object) -> str:
         st.sampled_from(["password", "nt-hash", "view-only", "consoles", "protocols", "role", "rule"]), values
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_table_of_any_values_is_a_user_or_unusable(table: dict[str, object]) -> None:
     lines = "\n".join(f"{key} = {toml(value)}" for key, value in table.items())
     # nothing that may be half a hash is told
