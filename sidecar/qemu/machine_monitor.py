@@ -43,6 +43,8 @@ class SocketMonitor:
         self._path = path
         self._making = asyncio.Lock()
         self._shared: _Shared | None = None
+        self._failures = 0
+        self._reason = ""
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[Qmp]:
@@ -58,19 +60,27 @@ class SocketMonitor:
                 await shared.stack.aclose()
 
     async def _share(self) -> "_Shared":
+        failures = self._failures
         async with self._making:
+            if self._failures != failures:
+                # tried while we waited for our turn; one after the other would wait for long
+                raise MachineUnreachable(self._reason)
             if self._shared is None or not self._shared.qmp.is_open:
-                async with AsyncExitStack() as stack:
-                    try:
-                        qmp = await stack.enter_async_context(Qmp(self._path))
-                    except ConnectionLost as error:
-                        # it serves one client at a time, and lets the others wait
-                        late = isinstance(error.__cause__, TimeoutError)
-                        hint = "; is another program connected to it?" if late else ""
-                        raise MachineUnreachable(f"{error}{hint}") from error
-                    self._shared = _Shared(qmp, stack.pop_all())
+                self._shared = await self._connect()
             self._shared.users += 1
             return self._shared
+
+    async def _connect(self) -> "_Shared":
+        async with AsyncExitStack() as stack:
+            try:
+                qmp = await stack.enter_async_context(Qmp(self._path))
+            except ConnectionLost as error:
+                # it serves one client at a time, and lets the others wait
+                late = isinstance(error.__cause__, TimeoutError)
+                self._reason = f"{error}{'; is another program connected to it?' if late else ''}"
+                self._failures += 1
+                raise MachineUnreachable(self._reason) from error
+            return _Shared(qmp, stack.pop_all())
 
 
 class _Shared:
