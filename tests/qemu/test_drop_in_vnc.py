@@ -23,6 +23,7 @@ from support.qemu import PEER_TO_PEER_DISPLAY, Qemu, dbus_display
 from support.rfb_client import RfbClient
 from support.rfb_session import X509_NONE, Refused
 from support.rfb_wire import Encoding, Xvp, xvp
+from support.stream_client import StreamClient
 from support.waiting import eventually, wait_until
 
 from sidecar.qemu.connection import Connection, connect_to_bus
@@ -78,7 +79,7 @@ class QemuVnc:
                 *(*COMMAND, f"--dbus-address={bus.address}", "--bus-name=org.qemu", "--wait"),
                 *("--vnc-addr", display or f"127.0.0.1:{self.port - 5900}", *options),
             ],
-            directory / "qemu-vnc.log",
+            directory / f"qemu-vnc-{self.port}.log",
         )
         try:
             wait_until(self._listens, "it has its name and listens")
@@ -368,6 +369,26 @@ def shown(program: QemuVnc, web_port: int) -> tuple[bytes | None, bytes | None]:
     with socket.create_connection(("127.0.0.1", web_port), 30) as plain:
         with context.wrap_socket(plain) as wrapped:
             return of_vnc, wrapped.getpeercert(binary_form=True)
+
+
+async def test_only_character_devices_that_were_named_are_shown(
+    bus: Bus, start_qemu: Callable[..., Qemu], qemu_vnc: Callable[..., QemuVnc]
+) -> None:
+    serial, monitor = "org.qemu.console.serial.0", "org.qemu.monitor.hmp.0"
+    ports = (
+        *("-chardev", f"dbus,id=serial1,name={serial}", "-serial", "chardev:serial1"),
+        *("-chardev", f"dbus,id=mon0,name={monitor}", "-mon", "chardev=mon0"),
+    )
+    start_qemu(dbus_display(bus.address), extra=ports)
+    for options, shown_ports in ((("-C", monitor), [monitor]), ((), [serial]), (("--no-vt",), [])):
+        program = qemu_vnc(*options)
+        async with await StreamClient.connect(("127.0.0.1", program.port)) as client:
+            if shown_ports:
+                await client.follow(lambda: client.streams, "a port is announced")
+            await client.refresh()
+            assert list(client.streams) == shown_ports
+        program.process.signal(signal.SIGTERM)
+        wait_for_end(program)
 
 
 async def test_a_descriptor_of_qemu_itself_needs_no_bus(
