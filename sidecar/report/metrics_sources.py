@@ -69,5 +69,5 @@ class Sources:
     """How many USB devices are redirected."""
     usb_traffic: Callable[[], tuple[int, int]] | None = None
     """Bytes of redirected devices since the daemon began: to the machine, and from it."""
-    api_requests: Mapping[int, int] | None = None
+    api_requests: Callable[[], Mapping[int, int]] | None = None
     """How many requests of the management API were answered with which status."""

@@ -61,7 +61,7 @@ def source_families(prefix: str, sources: Sources) -> Iterator[Family]:
             "Total requests of the management API by the status of their answer.",
             tuple(
                 Sample(count, {"status": str(status)})
-                for status, count in sorted(sources.api_requests.items())
+                for status, count in sorted(sources.api_requests().items())
             ),
         )
 

@@ -43,7 +43,7 @@ def main() -> None:
             tickets=lambda: 1,
             usb_devices=lambda: 1,
             usb_traffic=lambda: (1, 1),
-            api_requests=Counter({200: 1, 403: 1}),
+            api_requests=lambda: Counter({200: 1, 403: 1}),
         )
         metrics = Metrics(registry, SyntheticGuest(), Problems(), sources)
         measures = store.measures

@@ -39,7 +39,7 @@ class Told:
             tickets=lambda: 4,
             usb_devices=lambda: 1,
             usb_traffic=lambda: (100, 200),
-            api_requests=self.requests,
+            api_requests=lambda: self.requests,
         )
         self.metrics = Metrics(self.registry, SyntheticGuest(), self.problems, sources)
         measures = self.store.measures
