@@ -91,7 +91,8 @@ class SessionEvents:
 
     def __init__(self, registry: Registry, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._run = f"{int(clock() * 1000):x}"
+        self.run = f"{int(clock() * 1000):x}"
+        """What all ids of this daemon begin with."""
         self._past: deque[Event] = deque(maxlen=KEPT)
         self._number = 0
         self._readers: set[Reader] = set()
@@ -107,7 +108,7 @@ class SessionEvents:
 
     def id_of(self, event: Event) -> str:
         """As a reader may name it when it comes again."""
-        return f"{self._run}-{event.number}"
+        return f"{self.run}-{event.number}"
 
     @property
     def readers(self) -> int:
@@ -133,7 +134,7 @@ class SessionEvents:
         run, _, text = last_id.rpartition("-")
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
         oldest = self._past[0].number if self._past else self._number + 1
-        if run != self._run or number is None or not oldest - 1 <= number <= self._number:
+        if run != self.run or number is None or not oldest - 1 <= number <= self._number:
             reader.missed = True
             return
         for event in self._past:
