@@ -1,7 +1,6 @@
 """A plain notice for the people in front of a screen that has nothing else to show."""
 
 import textwrap
-import unicodedata
 from typing import Final
 
 import numpy as np
@@ -79,6 +78,10 @@ def notice_box(screen_width: int, screen_height: int, text: str) -> tuple[Rectan
 
 def _plain(text: str) -> str:
     """The text without the marks of its letters."""
+    if text.isascii():
+        return text
+    import unicodedata
+
     parts = unicodedata.normalize("NFKD", text.translate(_NEAREST))
     return "".join(character for character in parts if not unicodedata.combining(character))
 
