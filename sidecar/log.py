@@ -17,10 +17,10 @@ from typing import Any, Final
 
 _CONTEXT: Final = "sidecar_context"
 
-BURST: Final = 50
+BURST: Final = 200
 """Lines of one event that are written at once."""
 
-RATE: Final = 1.0
+RATE: Final = 2.0
 """Lines of one event a second, after the burst: a peer can cause most of them as often as it likes."""
 
 SETTLED: Final = 30.0

@@ -93,8 +93,8 @@ def test_the_values_of_labels_are_ours() -> None:
 def test_its_figures_are_ours() -> None:
     assert SECONDS == (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
     assert "0.5, 1, 2, 5, 10, 20, 50, 100, 200 and 500 ms, 1 and 2 s" in PAGE
-    assert (log.BURST, log.RATE, log.SETTLED) == (50, 1, 30)
-    assert "50 lines are written at once and one a second" in PAGE
+    assert (log.BURST, log.RATE, log.SETTLED) == (200, 2, 30)
+    assert "200 lines are written at once and two a second" in PAGE
 
 
 def test_a_line_of_the_log_is_as_the_page_shows_it() -> None:
