@@ -13,6 +13,7 @@ from sidecar.errors import SidecarError, UsageError
 from sidecar.qemu.connection import Connection, connect_to_bus
 from sidecar.qemu.errors import CallRefused, ConnectionLost
 from sidecar.qemu.link import BUS, BUS_PATH, subscribe
+from sidecar.session.state import EndReason
 
 FLUSH_TIMEOUT: Final = 5.0
 
@@ -109,7 +110,7 @@ async def watch(connection: Connection, name: str, ending: Ending, *, wait: bool
             # another owner is another QEMU: the one that was served is gone
             and message.body[1]
         ):
-            ending.because(f"D-Bus peer {name} vanished")
+            ending.because(f"D-Bus peer {name} vanished", EndReason.GONE)
 
     connection.add_message_handler(receive)
     await subscribe(

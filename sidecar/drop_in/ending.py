@@ -5,17 +5,22 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sidecar.session.state import EndReason
+
 
 class Ending:
     """The end of a program, which many can ask for; the first reason counts."""
 
     def __init__(self) -> None:
         self._reason: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.for_sessions = EndReason.SHUTDOWN
+        """What sessions are told."""
 
-    def because(self, reason: str) -> None:
+    def because(self, reason: str, for_sessions: EndReason = EndReason.SHUTDOWN) -> None:
         """Asks for it."""
         if not self._reason.done():
             self._reason.set_result(reason)
+            self.for_sessions = for_sessions
 
     async def wait(self) -> str:
         """Returns the reason when somebody has asked."""

@@ -18,6 +18,7 @@ from sidecar.encode.store import SegmentStore
 from sidecar.guest import Guest
 from sidecar.input.seat import Seats
 from sidecar.qemu.attach import Attach
+from sidecar.session.state import EndReason
 from sidecar.tunnels import Tunnels
 
 NOWHERE: Final = Path("/nonexistent")
@@ -52,7 +53,7 @@ async def machine(
     )
     sys.setswitchinterval(SWITCH_INTERVAL)
     async with attached(attach, options) as (guest, work):
-        work.add_done_callback(lambda _: ending.because("QEMU has closed the connection"))
+        work.add_done_callback(lambda _: ending.because("QEMU has closed the connection", EndReason.GONE))
         with (
             Tunnels(options, ChosenPorts(guest, chardevs)).open() as tunnels,
             ThreadPoolExecutor(ENCODERS, "encoder") as pool,

@@ -14,7 +14,6 @@ from sidecar.drop_in.ending import Ending
 from sidecar.drop_in.listening import listen_on
 from sidecar.drop_in.machine import machine
 from sidecar.drop_in.rdp_credentials import OneUser, RdpCredentials
-from sidecar.guest import GuestState
 from sidecar.input.layout import Layout
 from sidecar.log import get_logger
 from sidecar.qemu.attach import Attach
@@ -23,7 +22,6 @@ from sidecar.rdp.credssp import nla_available
 from sidecar.rdp.handshake import Nla
 from sidecar.rdp.server import RdpServer
 from sidecar.session.registry import Registry
-from sidecar.session.state import EndReason
 
 log = get_logger(__name__)
 
@@ -71,5 +69,4 @@ async def rdp_frontend(
             try:
                 yield
             finally:
-                attached = there.guest.state is GuestState.ATTACHED
-                registry.close(EndReason.SHUTDOWN if attached else EndReason.GONE)
+                registry.close(ending.for_sessions)

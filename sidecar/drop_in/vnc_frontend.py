@@ -27,7 +27,6 @@ from sidecar.input.layout import Layout
 from sidecar.log import get_logger
 from sidecar.qemu.attach import Attach
 from sidecar.session.session import Transport
-from sidecar.session.state import EndReason
 from sidecar.vnc import messages
 from sidecar.vnc.access import Access
 from sidecar.vnc.capabilities import ClientCapabilities, Owed
@@ -108,7 +107,7 @@ async def vnc_frontend(
         finally:
             if management is not None:
                 management.add_client = None
-            registry.close(EndReason.SHUTDOWN if guest.state is GuestState.ATTACHED else EndReason.GONE)
+            registry.close(ending.for_sessions)
 
 
 def _tell_name(

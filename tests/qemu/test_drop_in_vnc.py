@@ -289,7 +289,7 @@ def test_without_a_password_setting_one_is_refused(
             with pytest.raises(ConnectionError):
                 first.until(lambda: False, "the first one is ended")
             with pytest.raises(ConnectionError):
-                RfbClient(str(path)).refresh()
+                RfbClient(str(path))
     program.process.signal(signal.SIGTERM)
     wait_for_end(program)
 
@@ -402,25 +402,29 @@ async def test_a_descriptor_of_qemu_itself_needs_no_bus(
         async with asyncio.timeout(60), Qmp(short_dir / "qmp") as qmp:
             await qmp.execute("getfd", {"fdname": "display"}, [theirs.fileno()])
             await qmp.execute("add_client", {"protocol": "@dbus-display", "fdname": "display"})
-        path = short_dir / "vnc"
-        program = subprocess.Popen(
-            [*COMMAND, f"--dbus-p2p-fd={ours.fileno()}", "--vnc-addr", f"unix:{path}"],
-            pass_fds=[ours.fileno()],
-            env={**os.environ, "CREDENTIALS_DIRECTORY": str(short_dir)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        path, log = short_dir / "vnc", short_dir / "qemu-vnc.log"
+        with log.open("wb") as output:
+            program = subprocess.Popen(
+                [*COMMAND, f"--dbus-p2p-fd={ours.fileno()}", "--vnc-addr", f"unix:{path}"],
+                pass_fds=[ours.fileno()],
+                env={**os.environ, "CREDENTIALS_DIRECTORY": str(short_dir)},
+                stderr=output,
+            )
     with program:
         try:
-            wait_until(lambda: path.exists() or program.poll() is not None, "it listens or fails")
+            wait_until(
+                lambda: "listening" in log.read_text() or program.poll() is not None, "it listens or fails"
+            )
             with pytest.raises(Refused):
                 RfbClient(str(path), password="other")
             with RfbClient(str(path), password="of systemd", encodings=FOLLOWING) as client:
                 client.until_shown(desktop())
-            qemu.kill()
-            _, errors = program.communicate(timeout=60)
-            assert program.returncode == 0, errors
-            assert "QEMU has closed the connection" in errors
+                qemu.kill()
+                with pytest.raises(ConnectionError):
+                    client.until(lambda: False, "the client is ended")
+            assert program.wait(60) == 0, log.read_text()
+            assert "QEMU has closed the connection" in log.read_text()
+            assert "session disconnected session=v2 reason=gone" in log.read_text()
         finally:
             program.kill()
 
