@@ -28,7 +28,7 @@ def how_to_connect(
     `addresses`: as `Daemon.addresses` has them.
     """
     lines = [f"Showing {machine.title}.", ""]
-    told = {"vnc": _vnc, "vnc-console": _vnc_console, "rdp": _rdp, "metrics": _metrics}
+    told = {"vnc": _vnc, "vnc-console": _vnc_console, "rdp": _rdp, "metrics": _metrics, "api": _api}
     vnc = rdp = None
     for address in addresses:
         protocol, _, where = address.partition(" ")
@@ -43,6 +43,7 @@ def how_to_connect(
         *(_clipboard() if equipment.clipboard and machine.has_agent and options.clipboard != "off" else ()),
         "",
         f"Who is there, from another terminal: vdi-sidecar sessions --watch --run-dir {options.run_dir}",
+        f"The machine and its switches: vdi-sidecar vm --run-dir {options.run_dir}",
         "Ctrl-C ends it.",
         "",
     ]
@@ -105,6 +106,10 @@ def _rdp(address: str) -> list[str]:
 
 def _metrics(address: str) -> list[str]:
     return [f"Metrics for Prometheus: {address}"]
+
+
+def _api(address: str) -> list[str]:
+    return [f"Management API: {address}"]
 
 
 async def show_sessions(daemon: Daemon) -> None:

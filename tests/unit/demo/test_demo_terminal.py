@@ -47,12 +47,16 @@ def test_a_unix_socket_is_told_to_the_programs_that_take_one() -> None:
 
 def test_every_address_is_told() -> None:
     addresses = (f"vnc {VNC}", "vnc-console serial0=127.0.0.1:5902", f"rdp {RDP}", "https://[::1]:6080/")
-    told = how_to_connect(BOX, ALL, (*addresses, "metrics http://127.0.0.1:9100/metrics"), OPTIONS)
+    told = how_to_connect(
+        BOX, ALL, (*addresses, "metrics http://127.0.0.1:9100/metrics", "api unix:/run/api"), OPTIONS
+    )
     for where in (
         VNC,
         "serial0 at 127.0.0.1:5902",
         RDP,
         "https://[::1]:6080/",
         "http://127.0.0.1:9100/metrics",
+        "unix:/run/api",
+        "vdi-sidecar vm",
     ):
         assert where in told
