@@ -29,9 +29,9 @@ class MessageBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: Annotated[
         str,
         msgspec.Meta(
-            min_length=1,
+            pattern=r"\S",
             max_length=LONGEST_TEXT,
-            description="Printable characters; line breaks count as spaces.",
+            description="Line breaks count as spaces; what cannot be shown becomes a question mark.",
         ),
     ]
     seconds: Annotated[

@@ -18,7 +18,7 @@ LONGEST: Final = 60.0
 
 
 class BadMessage(UsageError):
-    """The text is empty, too long or not printable, or the time is out of bounds."""
+    """The text is empty or too long, or the time is out of bounds."""
 
 
 class NoPicture(SidecarError):
@@ -51,14 +51,12 @@ def show_message_to_all(registry: Registry, text: str, seconds: float = DEFAULT_
 
 
 def _checked(text: str, seconds: float) -> str:
-    """The text in one line. Raises BadMessage."""
+    """The text in one line of printable characters. Raises BadMessage."""
     if len(text) > LONGEST_TEXT:
         raise BadMessage(f"a message has at most {LONGEST_TEXT} characters, and this one has {len(text)}")
     text = " ".join(text.split())
     if not text:
         raise BadMessage("a message needs a text")
-    if not text.isprintable():
-        raise BadMessage("a message has printable characters only")
     if not SHORTEST <= seconds <= LONGEST:
         raise BadMessage(f"a message can be shown for {SHORTEST:g} to {LONGEST:g} seconds")
-    return text
+    return "".join(character if character.isprintable() else "?" for character in text)

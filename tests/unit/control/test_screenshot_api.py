@@ -135,7 +135,6 @@ async def test_what_is_wrong_with_a_message_is_told_and_shown_to_nobody(house: H
         {"text": ""},
         {"text": " \n "},
         {"text": 5},
-        {"text": "\x1b[2J"},
         {"text": "x" * 501},
         {"text": "text", "seconds": 0},
         {"text": "text", "seconds": 61},
