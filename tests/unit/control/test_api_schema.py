@@ -1,0 +1,96 @@
+"""The OpenAPI document against the API that serves it: schemathesis makes the requests."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from api_house import ApiHouse
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import APIOperation, Case, GenerationMode
+
+from sidecar.access.grant import Attempt, Grant
+from sidecar.access.logins import Logins
+from sidecar.access.password import Passwords
+from sidecar.control.api_access import ApiAccess
+from sidecar.control.role import Role
+
+ADMIN = {"Authorization": "Bearer anything"}
+
+
+class EverybodyIsAdmin(Logins):
+    def __init__(self) -> None:
+        super().__init__(Passwords(lambda: "unused"))
+
+    async def verify(self, attempt: Attempt, user: str, password: str) -> Grant:
+        return Grant("user", "ann", role=Role.ADMIN.word)
+
+
+@contextlib.contextmanager
+def served(logins: Logins | None) -> Iterator[str]:
+    """An API on a loop of its own, since schemathesis blocks."""
+    loop = asyncio.new_event_loop()
+    ready, ended = threading.Event(), asyncio.Event()
+    urls: list[str] = []
+
+    async def serve() -> None:
+        with contextlib.closing(ApiHouse()) as house:
+            async with house.serving(ApiAccess(logins)) as server:
+                for _ in range(3):
+                    house.log_in()
+                urls.append(f"http://127.0.0.1:{await server.listen_tcp('127.0.0.1', 0)}")
+                ready.set()
+                await ended.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert ready.wait(60)
+        yield urls[0]
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(60)
+        loop.close()
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+def test_what_the_document_says_is_so(mode: GenerationMode) -> None:
+    level = logging.getLogger().level
+    try:
+        with served(EverybodyIsAdmin()) as url:
+            schema = schemathesis.openapi.from_url(f"{url}/openapi.json", headers=ADMIN)
+            operations = [result.ok() for result in schema.get_all_operations()]
+            # a stream has no end, and a WebSocket is no answer
+            asked = [each for each in operations if each.path not in ("/api/v1/events", "/api/v1/usb/{slot}")]
+            assert len(asked) == len(operations) - 2
+            for operation in asked:
+                _try(operation, mode)
+    finally:
+        # one of the operations sets it
+        logging.getLogger().setLevel(level)
+
+
+def _try(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode) -> None:
+    @seed(7)
+    @settings(
+        max_examples=6,
+        deadline=None,
+        database=None,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def is_as_documented(case: Case) -> None:
+        # with every check that schemathesis has
+        case.call_and_validate(headers=ADMIN)
+
+    try:
+        is_as_documented()
+    except Unsatisfiable:
+        # what takes nothing cannot be asked for wrongly
+        assert mode is GenerationMode.NEGATIVE
