@@ -7,24 +7,24 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sidecar.access.certificate import server_context
 from sidecar.access.logins import Logins
-from sidecar.access.password import Passwords
 from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.config.address import ListenAddress, TcpAddress, UnixAddress
 from sidecar.config.options import DaemonOptions, ServeOptions
-from sidecar.config.password import read_password
-from sidecar.config.run_directory import ADMIN_SOCKET, SELF_SIGNED, prepare_run_directory
-from sidecar.control.admin import AdminServer
-from sidecar.control.admin_commands import CommandTable, session_commands
+from sidecar.config.run_directory import SELF_SIGNED, prepare_run_directory
+from sidecar.control.listener import Listener
 from sidecar.encode.store import SegmentStore
+from sidecar.entrance import entrance
 from sidecar.errors import UsageError
 from sidecar.guest import Guest
 from sidecar.input.layout import Layout
 from sidecar.input.seat import Seats
 from sidecar.log import get_logger
+from sidecar.machine import Machine
+from sidecar.management import Management, usb_slots
 from sidecar.problems import Problems
 from sidecar.qemu.attach import Attach, BusAttach, FdAttach, QmpAttach
 from sidecar.qemu.guest import QemuGuest, Use
@@ -37,7 +37,6 @@ from sidecar.vnc.server import VncServer
 
 if TYPE_CHECKING:
     from sidecar.control.api import ApiServer
-    from sidecar.usb.slots import UsbSlots
 
 log = get_logger(__name__)
 
@@ -46,6 +45,12 @@ ENCODERS = 2
 
 SWITCH_INTERVAL = 0.001
 """Seconds after which a thread gives way: the listener's thread must not wait long behind the main loop."""
+
+
+WEBSOCKET_PATH = "/websockify"
+"""Where noVNC looks for it."""
+
+TlsUse: TypeAlias = Literal["always", "within", "never"]
 
 
 class Daemon:
@@ -61,10 +66,16 @@ class Daemon:
 
 @asynccontextmanager
 async def frontends(
-    options: DaemonOptions, guest: Guest, problems: Problems | None = None
+    options: DaemonOptions,
+    guest: Guest,
+    problems: Problems | None = None,
+    *,
+    machine: Machine | None = None,
+    why_no_machine: str = "",
 ) -> AsyncIterator[Daemon]:
     """Serves `guest` as `options` say while it is entered, and tells of `problems` in its status.
 
+    `machine`: who is asked about it and controls it; None: nobody, for the reason `why_no_machine`.
     Raises SidecarError when it cannot.
     """
     prepare_run_directory(options.run_dir)
@@ -80,17 +91,28 @@ async def frontends(
             view_only=options.view_only,
         )
     )
-    logins = Logins(_passwords(options))
+    door = entrance(options)
     addresses: list[str] = []
+    listeners: list[Listener] = []
     with (
         Tunnels(options, guest).open() as tunnels,
         ThreadPoolExecutor(ENCODERS, "encoder") as pool,
-        _usb_slots(options, guest) as usb,
+        usb_slots(options, guest) as usb,
     ):
         guest = tunnels.guest
         seats = Seats(guest)
         feed = StatusFeed(registry, guest, problems=problems, usb=usb)
-        broadcasts = Broadcasts(SegmentStore(pool))
+        store = SegmentStore(pool)
+        broadcasts = Broadcasts(store)
+        management = Management(
+            options,
+            feed,
+            door,
+            machine=machine,
+            why_no_machine=why_no_machine,
+            listeners=listeners,
+            usb=usb,
+        )
 
         def vnc_server(console: str | None = None) -> VncServer:
             return VncServer(
@@ -99,7 +121,7 @@ async def frontends(
                 broadcasts,
                 seats,
                 layout=Layout(options.keyboard_layout),
-                access=Access(logins, options.tls_dir),
+                access=Access(door.logins, options.tls_dir),
                 name=options.name,
                 auth_timeout=options.auth_timeout,
                 allow_power=options.allow_power,
@@ -109,26 +131,39 @@ async def frontends(
             )
 
         vnc = vnc_server()
-        admin = AdminServer(options.run_dir / ADMIN_SOCKET, CommandTable(*session_commands(feed)))
         try:
             async with (
-                admin,
+                management.open() as api,
                 _metrics(options, feed) as metrics_address,
-                _api(options, feed, usb, logins) as api_addresses,
                 vnc,
                 AsyncExitStack() as others,
             ):
+                vnc_tls: TlsUse = "never" if options.tls_dir is None else "within"
                 for address in options.vnc:
-                    addresses.append(f"vnc {await _listen(vnc, address)}")
+                    at = await _listen(vnc, address)
+                    listeners.append(_listener("vnc", at, vnc_tls))
+                    addresses.append(f"vnc {at}")
                 for wanted in options.vnc_console:
                     server = await others.enter_async_context(vnc_server(wanted.console))
-                    where = await _listen(server, wanted.address)
-                    addresses.append(f"vnc-console {wanted.console}={where}")
+                    at = await _listen(server, wanted.address)
+                    listeners.append(_listener("vnc", at, vnc_tls, console=wanted.console))
+                    addresses.append(f"vnc-console {wanted.console}={at}")
                 async with (
-                    _rdp(options, tunnels, registry, broadcasts, seats, logins=logins) as rdp_addresses,
+                    _rdp(options, tunnels, registry, broadcasts, seats, logins=door.logins) as rdp_addresses,
                     _web(options, vnc) as web_address,
                 ):
-                    addresses += rdp_addresses + web_address + metrics_address + api_addresses
+                    for at in rdp_addresses:
+                        # it begins in the clear, and goes on within TLS before anybody logs in
+                        listeners.append(_listener("rdp", at, "within"))
+                        addresses.append(f"rdp {at}")
+                    if web_address is not None:
+                        scheme = "ws" if options.tls_dir is None else "wss"
+                        web_tls: TlsUse = "never" if options.tls_dir is None else "always"
+                        listeners.append(_listener("websocket", web_address, web_tls, path=WEBSOCKET_PATH))
+                        addresses.append(f"{scheme}://{web_address}{WEBSOCKET_PATH}")
+                    addresses += metrics_address
+                    if api is not None:
+                        addresses += [f"api {await _listen(api, address)}" for address in options.api]
                     for where in addresses:
                         log.info("listening", address=where)
                     # what start-up has left behind is not worth looking through again and again
@@ -171,7 +206,7 @@ async def serve(options: ServeOptions) -> None:
     with ending_signals() as ended:
         async with (
             attached(_attach(options), options) as (guest, work),
-            frontends(options, guest),
+            frontends(options, guest, machine=_machine(options, guest)),
         ):
             work.add_done_callback(lambda _: ended.set())
             await ended.wait()
@@ -199,24 +234,51 @@ def _attach(options: ServeOptions) -> Attach:
         return BusAttach(options.dbus_address, options.bus_name)
     if options.p2p_fd is not None:
         return FdAttach(options.p2p_fd)
-    raise UsageError("say where the machine is: --dbus-address ADDRESS, --qmp SOCKET or --p2p-fd FD")
+    if options.libvirt is not None and options.domain is not None:
+        from sidecar.libvirt_domain.attach import LibvirtAttach
+
+        return LibvirtAttach(options.libvirt, options.domain)
+    raise UsageError(
+        "say where the machine is: --dbus-address ADDRESS, --qmp SOCKET, --libvirt URI --domain NAME or "
+        "--p2p-fd FD"
+    )
 
 
-def _passwords(options: DaemonOptions) -> Passwords:
-    password_file = options.password_file
-    if password_file is None:
-        return Passwords()
-    # one that cannot be read is told now; later ones are logged, and nobody gets in
-    read_password(password_file)
-    return Passwords(lambda: read_password(password_file))
+def _machine(options: ServeOptions, guest: QemuGuest) -> Machine | None:
+    """Who is asked about the machine and controls it; loaded only where there is somebody."""
+    if options.libvirt is not None and options.domain is not None:
+        from sidecar.libvirt_domain.machine import LibvirtMachine
+
+        return LibvirtMachine(options.libvirt, options.domain)
+    if options.qmp is None and options.control_qmp is None:
+        return None
+    from sidecar.qemu.machine import QmpMachine
+    from sidecar.qemu.machine_monitor import AttachedMonitor, SocketMonitor
+
+    if options.control_qmp is not None:
+        return QmpMachine(SocketMonitor(options.control_qmp))
+    return QmpMachine(AttachedMonitor(lambda: guest.monitor))
 
 
-async def _listen(server: "Server[Any] | ApiServer", address: ListenAddress) -> str:
+async def _listen(server: "Server[Any] | ApiServer", address: ListenAddress) -> ListenAddress:
     """Has `server` listen; the address as it became."""
     if isinstance(address, UnixAddress):
         await server.listen_unix(address.path)
-        return str(address)
-    return str(TcpAddress(address.host, await server.listen_tcp(address.host, address.port)))
+        return address
+    return TcpAddress(address.host, await server.listen_tcp(address.host, address.port))
+
+
+def _listener(
+    protocol: Literal["vnc", "rdp", "websocket"],
+    address: ListenAddress,
+    tls: TlsUse,
+    *,
+    console: str = "",
+    path: str = "",
+) -> Listener:
+    if isinstance(address, UnixAddress):
+        return Listener(protocol, path=str(address.path), tls=tls, console=console)
+    return Listener(protocol, address.host, address.port, path, tls, console)
 
 
 @asynccontextmanager
@@ -228,7 +290,7 @@ async def _rdp(
     seats: Seats,
     *,
     logins: Logins,
-) -> AsyncIterator[list[str]]:
+) -> AsyncIterator[list[ListenAddress]]:
     """RDP, if it is wanted; loaded only then."""
     if not options.rdp:
         yield []
@@ -259,65 +321,7 @@ async def _rdp(
         auth_timeout=options.auth_timeout,
     )
     async with server:
-        yield [f"rdp {await _listen(server, address)}" for address in options.rdp]
-
-
-@contextmanager
-def _usb_slots(options: DaemonOptions, guest: Guest) -> Iterator["UsbSlots | None"]:
-    """The slots for USB devices, if there is an API to reach them by; loaded only then."""
-    if not options.api:
-        yield None
-        return
-    from sidecar.usb.slots import UsbSlots
-
-    with closing(UsbSlots(guest)) as slots:
-        yield slots
-
-
-@asynccontextmanager
-async def _api(
-    options: DaemonOptions, feed: StatusFeed, usb: "UsbSlots | None", logins: Logins
-) -> AsyncIterator[list[str]]:
-    """The management API, if it is wanted; aiohttp is loaded only then."""
-    if usb is None:
-        yield []
-        return
-    from sidecar.control.api import ApiServer
-    from sidecar.control.api_access import ApiAccess
-    from sidecar.control.api_events import event_operations
-    from sidecar.control.api_overview import with_overview
-    from sidecar.control.api_sessions import session_operations
-    from sidecar.control.api_settings import settings_operations
-    from sidecar.control.api_status import status_operations
-    from sidecar.control.api_usb import usb_operations
-    from sidecar.control.roles import RolesFile
-    from sidecar.control.session_events import SessionEvents
-    from sidecar.control.settings import Settings
-    from sidecar.web.tls import TlsFiles
-    from sidecar.web.upgrade import OriginPolicy
-
-    tls = None if options.tls_dir is None else TlsFiles(options.tls_dir, options.api_client_ca)
-    access = ApiAccess(
-        logins,
-        roles=RolesFile(options.api_roles),
-        takes_certificates=options.api_client_ca is not None,
-        origins=OriginPolicy(options.web_origin),
-    )
-    settings = Settings(feed.registry, screenshots=options.screenshots, log_level=options.log_level)
-    with closing(SessionEvents(feed.registry)) as events:
-        operations = with_overview(
-            [
-                *status_operations(feed),
-                *session_operations(feed.registry),
-                *event_operations(events),
-                *settings_operations(settings),
-                *usb_operations(usb),
-            ]
-        )
-        context = None if tls is None else tls.context
-        server = ApiServer(operations, access, ssl=context, closing=[events.close])
-        async with server:
-            yield [f"api {await _listen(server, address)}" for address in options.api]
+        yield [await _listen(server, address) for address in options.rdp]
 
 
 @asynccontextmanager
@@ -335,10 +339,10 @@ async def _metrics(options: DaemonOptions, feed: StatusFeed) -> AsyncIterator[li
 
 
 @asynccontextmanager
-async def _web(options: DaemonOptions, vnc: VncServer) -> AsyncIterator[list[str]]:
+async def _web(options: DaemonOptions, vnc: VncServer) -> AsyncIterator[TcpAddress | None]:
     """WebSocket, if it is wanted; aiohttp is loaded only then."""
     if options.web is None:
-        yield []
+        yield None
         return
     from sidecar.web.server import start_web
     from sidecar.web.upgrade import OriginPolicy
@@ -353,7 +357,6 @@ async def _web(options: DaemonOptions, vnc: VncServer) -> AsyncIterator[list[str
         origins=origins,
     )
     try:
-        scheme = "ws" if context is None else "wss"
-        yield [f"{scheme}://{TcpAddress(options.web.host, server.ports[0])}/websockify"]
+        yield TcpAddress(options.web.host, server.ports[0])
     finally:
         await server.close()

@@ -43,6 +43,10 @@ log = get_logger(__name__)
 WITHOUT_MACHINE: Final = frozenset({EndReason.SHUTDOWN_CALLED, EndReason.GUEST_GONE, EndReason.GUEST_LOST})
 """The machine has ended, or it runs in another pod now: viewers may come again."""
 
+NO_MONITOR: Final = (
+    "KubeVirt keeps the machine's monitor to itself: ask and change the VirtualMachine in the cluster"
+)
+
 LEAVE_WITHIN: Final = 1.0
 """Seconds for calls that still run. With the reporter's last word it is over before the viewers have read
 theirs, well within the five seconds that `Termination` keeps for all of the end."""
@@ -99,7 +103,7 @@ async def hook(options: HookOptions) -> None:
         PrivateBus(place.socket.parent, _qemu_uid(), name=place.socket.name) as bus,
         attached(BusAttach(bus.address), options) as (guest, _),
         watched(bus, guest, problems),
-        frontends(options, guest, problems) as daemon,
+        frontends(options, guest, problems, why_no_machine=NO_MONITOR) as daemon,
         _advice(options, guest, problems) as advisor,
         _annotations(options, daemon.feed) as reporter,
         HookServer(

@@ -12,7 +12,11 @@ from sidecar.cli.console import console
 from sidecar.cli.daemon import demo, hook, serve
 from sidecar.cli.doctor import doctor
 from sidecar.cli.domain import define_domain
+from sidecar.cli.machine import vm
+from sidecar.cli.screen import message, screenshot
 from sidecar.cli.sessions import disconnect, sessions, status, view_only
+from sidecar.cli.ticket import ticket
+from sidecar.cli.user import user
 from sidecar.errors import SidecarError
 
 EXIT_FAILURE = 1
@@ -23,9 +27,18 @@ DEBUG = "VDI_SIDECAR_DEBUG"
 
 SECTIONS = {
     "Serve a machine": (serve, hook, demo),
-    "Talk to a running daemon": (sessions, disconnect, view_only, status),
+    "Talk to a running daemon": (
+        sessions,
+        disconnect,
+        view_only,
+        message,
+        status,
+        ticket,
+        screenshot,
+        vm,
+    ),
     "Use a machine": (console,),
-    "Tools": (define_domain, doctor, completion),
+    "Tools": (define_domain, user, doctor, completion),
 }
 
 

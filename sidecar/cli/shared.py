@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from sidecar.cli.config_file import read_settings
 from sidecar.cli.setting import CONSOLE_ADDRESS, LISTEN_ADDRESS, NO_ADDRESS, SECONDS, TCP_ADDRESS, setting
+from sidecar.config.credentials import found_secrets
 from sidecar.config.options import (
     AuthName,
     ClipboardName,
@@ -42,7 +43,8 @@ def _load_config(ctx: click.Context, _parameter: click.Parameter, path: Path | N
     if path is not None:
         name = str(ctx.command.name)
         root = ctx.find_root().command
-        commands = root.commands if isinstance(root, click.Group) else {name: ctx.command}
+        # a command below another one, such as `ticket create`, is none of the root's
+        commands = {**(root.commands if isinstance(root, click.Group) else {}), name: ctx.command}
         ctx.default_map = read_settings(path, name, commands)
     return path
 
@@ -408,6 +410,11 @@ def option_values(ctx: click.Context, values: Mapping[str, Any]) -> dict[str, An
     made = dict(values)
     for option in ("vnc", "rdp", "api"):
         made[option] = _addresses(option, made[option])
+    found = found_secrets(os.environ)
+    if not any(given(ctx, name) for name in ("auth", "password_file", "users_file")):
+        made["password_file"], made["users_file"] = found.password_file, found.users_file
+    if not given(ctx, "tls_dir"):
+        made["tls_dir"] = found.tls_dir
     for secret in ("password_file", "users_file"):
         if made[secret] is None:
             continue

@@ -16,10 +16,12 @@ from sidecar.config.options import DemoOptions
 from sidecar.config.run_directory import SELF_SIGNED
 from sidecar.daemon import attached, ending_signals, frontends
 from sidecar.demo.equipment import equipment
-from sidecar.demo.machine import choose_machine, running_machine
+from sidecar.demo.machine import MONITOR, choose_machine, running_machine
 from sidecar.demo.terminal import how_to_connect, show_sessions
 from sidecar.qemu.attach import BusAttach
 from sidecar.qemu.bus import PrivateBus
+from sidecar.qemu.machine import QmpMachine
+from sidecar.qemu.machine_monitor import SocketMonitor
 
 PORTS_TRIED = 100
 """How many ports from the first one on may be taken by somebody else."""
@@ -44,7 +46,7 @@ async def run(options: DemoOptions) -> None:
             PrivateBus(directory / "bus") as bus,
             running_machine(machine, equipped, bus.address, options.memory, directory) as qemu,
             attached(BusAttach(bus.address), options) as (guest, _),
-            frontends(options, guest) as daemon,
+            frontends(options, guest, machine=QmpMachine(SocketMonitor(directory / MONITOR))) as daemon,
         ):
             print(how_to_connect(machine, equipped, daemon.addresses, options), flush=True)
             others: set[asyncio.Task[Any]] = {asyncio.create_task(ended.wait())}

@@ -21,6 +21,7 @@ from sidecar.qemu.link import VM, VM_PATH, Link
 from sidecar.qemu.listener_thread import ListenerThread
 from sidecar.qemu.ports import QemuPorts
 from sidecar.qemu.power import QemuPower
+from sidecar.qemu.qmp import Qmp
 
 log = get_logger(__name__)
 
@@ -63,7 +64,7 @@ class QemuGuest:
         self._uuid = ""
         self._consoles: dict[int, QemuConsole] = {}
         self._link: Link | None = None
-        self._power = QemuPower(lambda: self._link.qmp if self._link else None)
+        self._power = QemuPower(lambda: self.monitor)
         self._audio = QemuAudio()
         self._microphone = QemuMicrophone()
         self._clipboard = QemuClipboard(fetches=self._use.copied_texts)
@@ -95,6 +96,11 @@ class QemuGuest:
     def power(self) -> QemuPower:
         """Its switches."""
         return self._power
+
+    @property
+    def monitor(self) -> Qmp | None:
+        """QEMU's monitor, where the machine is attached by it."""
+        return self._link.qmp if self._link else None
 
     @property
     def audio(self) -> QemuAudio:

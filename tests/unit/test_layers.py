@@ -46,6 +46,8 @@ MAY_IMPORT = {
     "demo": None,
     "pod": None,
     "tunnels": None,
+    "entrance": None,
+    "management": None,
     "daemon": None,
     "cli": None,
     "__main__": None,
