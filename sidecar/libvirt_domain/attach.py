@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -10,10 +11,11 @@ from dbus_fast.errors import AuthError
 
 from sidecar.libvirt_domain.calls import Calls
 from sidecar.libvirt_domain.definition import GRAPHICS, Display
+from sidecar.libvirt_domain.handed_over import HandedOver, link_over
 from sidecar.libvirt_domain.library import load
 from sidecar.libvirt_domain.watch import Sight, Watch, watching
 from sidecar.log import get_logger
-from sidecar.qemu.attach import FIRST_WAIT, LONGEST_WAIT, BusAttach, FdAttach
+from sidecar.qemu.attach import FIRST_WAIT, LONGEST_WAIT, BusAttach
 from sidecar.qemu.back_off import BackOff
 from sidecar.qemu.connection import connect_to_bus
 from sidecar.qemu.errors import AttachError, ConnectionLost
@@ -21,18 +23,17 @@ from sidecar.qemu.link import Link
 
 log = get_logger(__name__)
 
-_REFUSALS: Final = 3
-"""After how many in one run of the machine nobody expects another answer: one that ends refuses too."""
-
-_BUS_REFUSALS: Final = (AuthError, EOFError, BrokenPipeError, ConnectionResetError, PermissionError)
+_REFUSALS: Final = (AuthError, EOFError, BrokenPipeError, ConnectionResetError, PermissionError)
 """A bus hangs up on another user, and its socket may be closed to it by its mode."""
+
+_LAST_REFUSAL: Final = 3
+"""After so many in one run of the machine nobody expects another answer: a bus that ends hangs up too."""
 
 
 class LibvirtAttach:
     """The domain with that name or UUID of the libvirt at `uri`; it has `<graphics type='dbus'>`.
 
-    libvirt is asked only while there is no machine: once there is a link, libvirt may come and go. QEMU takes
-    the same user as its own only.
+    libvirt is asked only while there is no machine: once there is a link, libvirt may come and go.
     """
 
     def __init__(self, uri: str, domain: str) -> None:
@@ -89,7 +90,7 @@ class LibvirtAttach:
             except _Refused:
                 refusals = refusals + 1 if refused_run == sight.run else 1
                 refused_run = sight.run
-                if refusals >= _REFUSALS:
+                if refusals >= _LAST_REFUSAL:
                     self._give_up(_other_user(self._domain, display))
             except ConnectionLost as error:
                 self._say(str(error))
@@ -129,23 +130,17 @@ class LibvirtAttach:
         """
         if display.address is None:
             descriptor = await watch.open_graphics(display.index)
-            try:
-                return await stack.enter_async_context(FdAttach(descriptor).link())
-            except AttachError as error:
-                # to it every end is final
-                lost = error.__cause__
-                if not isinstance(lost, ConnectionLost):
-                    raise
-                if isinstance(lost.__cause__, AuthError):
-                    raise _Refused from error
-                raise lost from None
+            connection = HandedOver(socket.socket(fileno=descriptor))
+            stack.callback(connection.close)
+            await connection.open()
+            return link_over(connection)
         if not display.address:
             raise ConnectionLost("the virtual machine is just starting or ending")
         try:
             # a way that waits for ever says less than one try
             (await connect_to_bus(display.address)).close()
         except ConnectionLost as error:
-            if isinstance(error.__cause__, _BUS_REFUSALS):
+            if isinstance(error.__cause__, _REFUSALS):
                 raise _Refused from error
             raise
         return await _unless_news(BusAttach(display.address), watch.news, stack)
@@ -164,14 +159,14 @@ class LibvirtAttach:
 
 
 class _Refused(Exception):
-    """QEMU, or its bus, has closed the door."""
+    """The bus of the machine has closed the door."""
 
 
 def _other_user(name: str, display: Display) -> str:
     known = "" if display.qemu_user is None else f" (id {display.qemu_user})"
     return (
-        f"the display of {name} takes only the user that its QEMU runs as{known}: run vdi-sidecar as that"
-        f" user, not as the one with id {os.geteuid()}"
+        f"the bus of {name}'s display takes only the user that its QEMU runs as{known}, and this is the one"
+        f" with id {os.geteuid()}: run vdi-sidecar as that user, or have <graphics type='dbus' p2p='yes'/>"
     )
 
 

@@ -8,49 +8,68 @@ from typing import Any, Final
 _FOREVER: Final = -1
 
 
-class _Registration:
-    """libvirt has one event loop in a process, which is registered before the first connection is made."""
+class _EventLoop:
+    """libvirt has one in a process, which is registered before the first connection is made."""
 
     def __init__(self) -> None:
-        self.registered = False
-        self.one_at_a_time = threading.Lock()
-        """Held by the thread that runs the loop."""
+        self._lock = threading.Lock()
+        self._registered = False
+        self._users = 0
+        self._running = False
+
+    def enter(self, libvirt: Any) -> None:
+        """Has it run."""
+        with self._lock:
+            if not self._registered:
+                libvirt.virEventRegisterDefaultImpl()
+                self._registered = True
+            self._users += 1
+            if not self._running:
+                self._running = True
+                threading.Thread(
+                    target=self._run, args=(libvirt,), name="libvirt-events", daemon=True
+                ).start()
+
+    def leave(self, libvirt: Any) -> None:
+        """Has it end, unless there are others."""
+        with self._lock:
+            self._users -= 1
+        _wake(libvirt)
+
+    def _run(self, libvirt: Any) -> None:
+        while True:
+            if not self._users:
+                # a socket that was given up is closed in the next round only
+                _wake(libvirt)
+                libvirt.virEventRunDefaultImpl()
+                with self._lock:
+                    if not self._users:
+                        self._running = False
+                        return
+            libvirt.virEventRunDefaultImpl()
 
 
-_registration = _Registration()
+_event_loop: Final = _EventLoop()
 
 
 @contextlib.contextmanager
 def event_thread(libvirt: Any) -> Iterator[None]:
-    """Runs libvirt's event loop while it is entered; connections are made within. Never waits.
+    """Has libvirt's event loop run while it is entered; connections are made within. Never waits.
 
-    Callbacks come on the thread, and may do no more than tell the main loop.
+    On any thread. Callbacks come on the loop's own, and may do no more than tell others.
     """
-    if not _registration.registered:
-        libvirt.virEventRegisterDefaultImpl()
-        _registration.registered = True
-    ended = threading.Event()
-
-    def run() -> None:
-        # an earlier one may be about to end
-        with _registration.one_at_a_time:
-            while not ended.is_set():
-                libvirt.virEventRunDefaultImpl()
-            # a socket that is given up is closed in the next round only
-            libvirt.virEventAddTimeout(0, _remove, [libvirt])
-            libvirt.virEventRunDefaultImpl()
-
-    threading.Thread(target=run, name="libvirt-events", daemon=True).start()
+    _event_loop.enter(libvirt)
     try:
         yield
     finally:
-        ended.set()
-        # has the thread look
-        libvirt.virEventAddTimeout(0, _remove, [libvirt])
+        _event_loop.leave(libvirt)
 
 
-def _remove(timer: int, opaque: list[Any]) -> None:
-    """Ends a timer, which would fire again and again."""
-    (libvirt,) = opaque
+def _wake(libvirt: Any) -> None:
+    libvirt.virEventAddTimeout(0, _end_timer, libvirt)
+
+
+def _end_timer(timer: int, libvirt: Any) -> None:
+    """A timer would fire again and again."""
     libvirt.virEventUpdateTimeout(timer, _FOREVER)
     libvirt.virEventRemoveTimeout(timer)

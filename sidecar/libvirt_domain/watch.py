@@ -88,8 +88,10 @@ class Watch:
     async def _call(self, work: Callable[[], T], dispose: Callable[[T], object] | None = None) -> T:
         try:
             return await self._calls.run(work, LIMIT, dispose)
-        except (self._libvirt.libvirtError, NoAnswer) as error:
-            raise ConnectionLost(words(error)) from error
+        except self._libvirt.libvirtError as error:
+            raise ConnectionLost(f"libvirt does not tell: {words(error)}") from error
+        except NoAnswer as error:
+            raise ConnectionLost(str(error)) from error
 
 
 @asynccontextmanager
@@ -124,13 +126,17 @@ async def watching(libvirt: Any, calls: Calls, uri: str, name: str) -> AsyncIter
 
     def close(opened: tuple[Any, int]) -> None:
         connection, registered = opened
-        # one that is broken already says so every time; what is registered would keep it
-        with contextlib.suppress(libvirt.libvirtError):
-            connection.unregisterCloseCallback()
-        with contextlib.suppress(libvirt.libvirtError):
-            connection.domainEventDeregisterAny(registered)
-        with contextlib.suppress(libvirt.libvirtError):
-            connection.close()
+        # what is registered would keep it; one that is broken already says so every time
+        undo = (
+            connection.unregisterCloseCallback,
+            lambda: connection.domainEventDeregisterAny(registered),
+            connection.close,
+        )
+        # by then the one below has ended
+        with event_thread(libvirt):
+            for step in undo:
+                with contextlib.suppress(libvirt.libvirtError):
+                    step()
 
     with event_thread(libvirt):
         try:
