@@ -1,7 +1,5 @@
 """`vdi-sidecar serve`, `hook` and `demo`."""
 
-import contextlib
-import ctypes
 import os
 from collections.abc import Callable, Coroutine
 from typing import Any, get_args
@@ -19,6 +17,7 @@ from sidecar.config.options import (
     ServeOptions,
 )
 from sidecar.log import configure
+from sidecar.spare_memory import spare_memory
 
 ATTACH = ("dbus_address", "p2p_fd", "qmp", "libvirt")
 
@@ -209,24 +208,8 @@ def demo(ctx: click.Context, /, **values: Any) -> None:
 
 def run_daemon(options: DaemonOptions, entry: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Runs the daemon's coroutine to its end."""
-    _spare_memory()
+    spare_memory()
     import uvloop
 
     configure(options.log_level, as_json=options.log_json)
     uvloop.run(entry())
-
-
-def _spare_memory() -> None:
-    """Keeps libraries from memory that one process for each virtual machine should not take.
-
-    Before numpy is loaded, which starts a thread for each core to multiply matrices, and before there are
-    threads, each of which glibc gives an arena of its own: 3 MB of a daemon that has encoded for a while.
-    """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # a C library without it (musl) has no such arenas either
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
-
-
-M_ARENA_MAX = -8
-"""malloc.h of glibc."""

@@ -1,6 +1,5 @@
 """How both programs are run, and how every kind of failure ends: one line, and libvirt's log has it."""
 
-import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -9,6 +8,7 @@ import click
 
 from sidecar.errors import SidecarError
 from sidecar.log import configure
+from sidecar.spare_memory import spare_memory
 
 EXIT_FAILURE = 1
 EXIT_INTERRUPTED = 130
@@ -44,8 +44,7 @@ def _fail(name: str, message: str, exit_code: int) -> int:
 
 def run_service(entry: Callable[[], Coroutine[Any, Any, None]], *, debug: bool = False) -> None:
     """Runs a service to its end; its log goes to stderr, which libvirt keeps."""
-    # before numpy is loaded, which starts a thread for each core to multiply matrices
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    spare_memory()
     import uvloop
 
     configure("debug" if debug else "info")

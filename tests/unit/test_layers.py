@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "socket_path": set(),
     "observers": set(),
     "log": set(),
+    "spare_memory": set(),
     "alongside": {"log"},
     "problems": {"log", "observers"},
     "screen": {"errors"},
