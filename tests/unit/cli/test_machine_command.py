@@ -11,18 +11,11 @@ import pytest
 from support.synthetic_machine import SyntheticMachine
 
 from sidecar.cli import main
-from sidecar.cli.machine import vm
-from sidecar.cli.program import program
 from sidecar.control.admin import AdminServer
 from sidecar.control.admin_commands import CommandTable
 from sidecar.control.admin_machine import machine_commands
 from sidecar.control.machine_control import MachineControl
 from sidecar.machine import Capability, MachineInformation
-
-
-@pytest.fixture(autouse=True)
-def command_is_there() -> None:
-    program.add_command(vm)
 
 
 class RudeMachine(SyntheticMachine):
