@@ -49,11 +49,23 @@ async def _body(operation: Operation, request: web.Request) -> Any:
         raise Refused(415, "the body must not be compressed")
     content = await _read(request)
     try:
-        return msgspec.json.decode(content, type=operation.body)
+        return msgspec.convert(_whole(msgspec.json.decode(content)), operation.body)
     except msgspec.ValidationError as error:
         raise Refused(422, f"the body is not valid: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(400, f"the body is not JSON: {error}") from None
+
+
+def _whole(value: Any) -> Any:
+    """With 1.0 as 1: JSON has one kind of numbers, and for JSON Schema both are integers."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [_whole(each) for each in value]
+        case dict():
+            return {name: _whole(each) for name, each in value.items()}
+    return value
 
 
 async def _read(request: web.Request) -> bytes:
