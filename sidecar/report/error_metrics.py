@@ -46,6 +46,7 @@ EVENTS: Final[Mapping[str, ErrorKind]] = {
     "WebSocket of a foreign page refused": ErrorKind.REFUSED,
     "client does not read": ErrorKind.SLOW_CLIENT,
     "WebSocket is silent": ErrorKind.SLOW_CLIENT,
+    "API client does not read its answer": ErrorKind.SLOW_CLIENT,
     "input dropped, a client sends more than the machine takes": ErrorKind.SLOW_CLIENT,
     "QEMU sent what cannot be shown": ErrorKind.MACHINE,
     "QEMU said of its sound what cannot be": ErrorKind.MACHINE,

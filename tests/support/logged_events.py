@@ -7,6 +7,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,7 @@ class Event:
         return f"| {self.name} | {levels} | {', '.join(keys)} | {', '.join(sorted(self.rooms))} |"
 
 
+@cache
 def logged_events() -> dict[str, Event]:
     """By name. Raises ValueError where the source logs what is not known before it runs."""
     events: dict[str, Event] = {}
