@@ -138,6 +138,7 @@ async def frontends(
                 vnc,
                 AsyncExitStack() as others,
             ):
+                api_addresses = [] if api is None else [await _listen(api, each) for each in options.api]
                 vnc_tls: TlsUse = "never" if options.tls_dir is None else "within"
                 for address in options.vnc:
                     at = await _listen(vnc, address)
@@ -162,8 +163,7 @@ async def frontends(
                         listeners.append(_listener("websocket", web_address, web_tls, path=WEBSOCKET_PATH))
                         addresses.append(f"{scheme}://{web_address}{WEBSOCKET_PATH}")
                     addresses += metrics_address
-                    if api is not None:
-                        addresses += [f"api {await _listen(api, address)}" for address in options.api]
+                    addresses += [f"api {each}" for each in api_addresses]
                     for where in addresses:
                         log.info("listening", address=where)
                     # what start-up has left behind is not worth looking through again and again

@@ -66,15 +66,14 @@ class Management:
             *machine_commands(self._control),
             *screen_commands(self._feed.registry, self._screenshots),
         )
-        async with (
-            self._control,
-            AdminServer(self._options.run_dir / ADMIN_SOCKET, commands),
-        ):
+        async with AdminServer(self._options.run_dir / ADMIN_SOCKET, commands):
             with self._tickets:
+                # the control ends first: a change that runs must not hold up the end of those who wait for it
                 if self._usb is None:
-                    yield None
+                    async with self._control:
+                        yield None
                     return
-                async with self._api(self._usb) as api:
+                async with self._api(self._usb) as api, self._control:
                     yield api
 
     @asynccontextmanager
