@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl as tls
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, cast
@@ -55,7 +55,7 @@ class ApiServer:
     ) -> None:
         self._closing = tuple(closing)
         self._websockets = WebSockets()
-        gate = Gate(operations, access, wrong_password_pause=wrong_password_pause)
+        gate = self._gate = Gate(operations, access, wrong_password_pause=wrong_password_pause)
         application = web.Application(client_max_size=LONGEST_BODY, middlewares=[gate.middleware])
         application[WEBSOCKETS] = self._websockets
         application.on_response_prepare.append(_sign)
@@ -74,6 +74,11 @@ class ApiServer:
     def connections(self) -> int:
         """Clients that are there."""
         return len(self._runner.server.connections) if self._runner.server else 0
+
+    @property
+    def answers(self) -> Mapping[int, int]:
+        """How many requests were answered with each status."""
+        return self._gate.answers
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()

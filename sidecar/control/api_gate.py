@@ -1,6 +1,7 @@
 """What every request to the management API goes through: who asks, whether they may, and the audit log."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -50,6 +51,8 @@ class Gate:
     ) -> None:
         self._access = access
         self._pause = wrong_password_pause
+        self.answers: Counter[int] = Counter()
+        """How many requests were answered with each status."""
         self._operations: dict[Any, Operation] = {_handler(operation): operation for operation in operations}
 
     def routes(self) -> Iterator[web.RouteDef]:
@@ -75,6 +78,7 @@ class Gate:
         except BaseException:
             _write_audit(request, visit, None)
             raise
+        self.answers[response.status] += 1
         _write_audit(request, visit, response.status)
         await _send(request, response)
         return response

@@ -11,8 +11,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from api_certificates import Authority, openssl
 from api_house import ApiHouse
+from support.authority import Authority, openssl
 from support.waiting import eventually
 
 from sidecar.control.api_access import ApiAccess
