@@ -17,7 +17,7 @@ from sidecar.config.options import DaemonOptions, ServeOptions
 from sidecar.config.run_directory import SELF_SIGNED, prepare_run_directory
 from sidecar.control.listener import Listener
 from sidecar.encode.store import SegmentStore
-from sidecar.entrance import entrance
+from sidecar.entrance import Entrance, entrance
 from sidecar.errors import UsageError
 from sidecar.guest import Guest
 from sidecar.input.layout import Layout
@@ -28,6 +28,7 @@ from sidecar.management import Management, usb_slots
 from sidecar.problems import Problems
 from sidecar.qemu.attach import Attach, BusAttach, FdAttach, QmpAttach
 from sidecar.qemu.guest import QemuGuest, Use
+from sidecar.qemu.listener import FIGURES
 from sidecar.session.feed import StatusFeed
 from sidecar.session.registry import Policy, Registry, SharePolicy
 from sidecar.transport.server import Server
@@ -37,6 +38,7 @@ from sidecar.vnc.server import VncServer
 
 if TYPE_CHECKING:
     from sidecar.control.api import ApiServer
+    from sidecar.usb.slots import UsbSlots
 
 log = get_logger(__name__)
 
@@ -114,8 +116,10 @@ async def frontends(
             usb=usb,
         )
 
+        servers: list[Server[Any]] = []
+
         def vnc_server(console: str | None = None) -> VncServer:
-            return VncServer(
+            server = VncServer(
                 guest,
                 registry,
                 broadcasts,
@@ -129,12 +133,16 @@ async def frontends(
                 tunnels=tunnels.vnc,
                 offered=tunnels.offered,
             )
+            servers.append(server)
+            return server
 
         vnc = vnc_server()
         try:
             async with (
                 management.open() as api,
-                _metrics(options, feed) as metrics_address,
+                _metrics(
+                    options, feed, store=store, door=door, usb=usb, servers=servers, api=api
+                ) as metrics_address,
                 vnc,
                 AsyncExitStack() as others,
             ):
@@ -150,7 +158,9 @@ async def frontends(
                     listeners.append(_listener("vnc", at, vnc_tls, console=wanted.console))
                     addresses.append(f"vnc-console {wanted.console}={at}")
                 async with (
-                    _rdp(options, tunnels, registry, broadcasts, seats, logins=door.logins) as rdp_addresses,
+                    _rdp(
+                        options, tunnels, registry, broadcasts, seats, logins=door.logins, servers=servers
+                    ) as rdp_addresses,
                     _web(options, vnc) as web_address,
                 ):
                     for at in rdp_addresses:
@@ -290,6 +300,7 @@ async def _rdp(
     seats: Seats,
     *,
     logins: Logins,
+    servers: list[Server[Any]],
 ) -> AsyncIterator[list[ListenAddress]]:
     """RDP, if it is wanted; loaded only then."""
     if not options.rdp:
@@ -320,20 +331,44 @@ async def _rdp(
         channels=tunnels.rdp(),
         auth_timeout=options.auth_timeout,
     )
+    servers.append(server)
     async with server:
         yield [await _listen(server, address) for address in options.rdp]
 
 
 @asynccontextmanager
-async def _metrics(options: DaemonOptions, feed: StatusFeed) -> AsyncIterator[list[str]]:
-    """Metrics, if they are wanted; loaded only then."""
+async def _metrics(
+    options: DaemonOptions,
+    feed: StatusFeed,
+    *,
+    store: SegmentStore,
+    door: Entrance,
+    usb: "UsbSlots | None",
+    servers: list[Server[Any]],
+    api: "ApiServer | None",
+) -> AsyncIterator[list[str]]:
+    """Metrics, if they are wanted; loaded only then. `servers`: all of them, in the end."""
     if options.metrics is None:
         yield []
         return
     from sidecar.report.metrics import Metrics
     from sidecar.report.metrics_server import MetricsServer
+    from sidecar.report.metrics_sources import Sources
 
-    with closing(Metrics(feed.registry, feed.guest, feed.problems)) as metrics:
+    tickets = door.tickets
+    sources = Sources(
+        pictures=store,
+        listeners=FIGURES,
+        unsent=lambda: (
+            (each.session_protocol, each.unsent) for server in servers for each in server.viewers
+        ),
+        failed_logins=door.logins.failures,
+        tickets=None if tickets is None else lambda: sum(not each.is_used_up for each in tickets.live()),
+        usb_devices=None if usb is None else lambda: len(usb.devices()),
+        usb_traffic=None if usb is None else lambda: (usb.traffic.to_guest, usb.traffic.from_guest),
+        api_requests=None if api is None else lambda: api.answers,
+    )
+    with closing(Metrics(feed.registry, feed.guest, feed.problems, sources)) as metrics:
         async with MetricsServer(metrics, options.metrics.host, options.metrics.port) as server:
             yield [f"metrics http://{TcpAddress(options.metrics.host, server.port)}/metrics"]
 

@@ -343,6 +343,11 @@ class Connection(asyncio.Protocol, ABC):
         return self._session
 
     @property
+    def unsent(self) -> int:
+        """Bytes that wait for the client to read them."""
+        return 0 if self._closing else self._transport.get_write_buffer_size()
+
+    @property
     def _peer(self) -> str:
         """The client's address without its port; empty for a unix socket."""
         return _host_and_port(self._transport)[0]

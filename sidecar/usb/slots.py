@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -57,12 +58,21 @@ class Holder(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class UsbTraffic:
+    """Bytes of all devices since the daemon began."""
+
+    to_guest: int = 0
+    from_guest: int = 0
+
+
 class UsbSlots:
     """The slots of one machine: its ports for usbredir. Belongs to the main loop; `close` it at the end."""
 
     def __init__(self, guest: Guest) -> None:
         self.changes: Observers[[]] = Observers()
         """Called when slots came or went, were taken or freed, or their devices changed."""
+        self.traffic = UsbTraffic()
         self._guest = guest
         self._slots: dict[str, UsbSlot] = {}
         self._unsubscribe = guest.ports_changes.subscribe(self._follow)
@@ -117,7 +127,7 @@ class UsbSlots:
         for name, port in ports.items():
             slot = before.get(name)
             kept = slot is not None and slot.port is port
-            self._slots[name] = slot if slot and kept else UsbSlot(port, self.changes.notify)
+            self._slots[name] = slot if slot and kept else UsbSlot(port, self.changes.notify, self.traffic)
         gone = [slot for slot in before.values() if self._slots.get(slot.name) is not slot]
         for slot in gone:
             slot.withdraw(SlotEnd.UNPLUGGED)
@@ -126,11 +136,13 @@ class UsbSlots:
 
 
 class UsbSlot:
-    """One slot. Made by `UsbSlots`; `changed` is called when it was taken, freed, or its device changed."""
+    """One slot. Made by `UsbSlots`; `changed` is called when it was taken, freed, or its device changed, and
+    `traffic` counts its bytes."""
 
-    def __init__(self, port: SerialPort, changed: Callable[[], None]) -> None:
+    def __init__(self, port: SerialPort, changed: Callable[[], None], traffic: UsbTraffic) -> None:
         self.port = port
         self._changed = changed
+        self._traffic = traffic
         self._seat: UsbSeat | None = None
 
     @property
@@ -175,7 +187,7 @@ class UsbSlot:
         """See `UsbSlots.take`."""
         if self._seat is not None:
             raise SlotTaken("a device is there already")
-        seat = self._seat = UsbSeat(self.port, holder, self._seat_changed)
+        seat = self._seat = UsbSeat(self.port, holder, self._seat_changed, self._traffic)
         self._changed()
         try:
             await seat.begin(within)
@@ -199,8 +211,11 @@ class UsbSeat:
     """A slot in the hands of `holder`, until it leaves or is sent away. `changed`: it left, or its device
     changed. Made by `UsbSlots.take`."""
 
-    def __init__(self, port: SerialPort, holder: Holder, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, port: SerialPort, holder: Holder, changed: Callable[[], None], traffic: UsbTraffic
+    ) -> None:
         self.holder = holder
+        self._traffic = traffic
         self.device: UsbDevice | None = None
         """What the holder has told to be there."""
         self.has_left = False
@@ -235,6 +250,7 @@ class UsbSeat:
         if self.has_left:
             return 0
         taken = self._port.write(data)
+        self._traffic.to_guest += taken
         if taken and self._observer is not None:
             self._observe(self._observer, data[:taken])
         return taken
@@ -278,6 +294,7 @@ class UsbSeat:
                 self._news.set()
 
     def _received(self, data: bytes) -> None:
+        self._traffic.from_guest += len(data)
         if self._observer is not None:
             try:
                 self._observer.from_guest(data)
