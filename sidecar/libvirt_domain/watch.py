@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class Watch:
         self._calls = calls
         self._connection = connection
         self._name = name
+        self.in_use = threading.Lock()
+        """Held by a call, which may go on when nobody waits for it any more."""
 
     async def look(self) -> Sight | None:
         """The domain; None: there is none."""
@@ -86,8 +89,12 @@ class Watch:
         return await self._call(open_graphics, os.close)
 
     async def _call(self, work: Callable[[], T], dispose: Callable[[T], object] | None = None) -> T:
+        def locked() -> T:
+            with self.in_use:
+                return work()
+
         try:
-            return await self._calls.run(work, LIMIT, dispose)
+            return await self._calls.run(locked, LIMIT, dispose)
         except self._libvirt.libvirtError as error:
             raise ConnectionLost(f"libvirt does not tell: {words(error)}") from error
         except NoAnswer as error:
@@ -145,11 +152,17 @@ async def watching(libvirt: Any, calls: Calls, uri: str, name: str) -> AsyncIter
             raise ConnectionLost(str(error)) from error
         except libvirt.libvirtError as error:
             raise _unreachable(libvirt, uri, error) from error
+        watch = Watch(libvirt, calls, opened[0], name, news)
+
+        def close_unused() -> None:
+            with watch.in_use:
+                close(opened)
+
         try:
-            yield Watch(libvirt, calls, opened[0], name, news)
+            yield watch
         finally:
             # nobody has to wait until it is closed
-            closing = asyncio.ensure_future(calls.run(lambda: close(opened), LIMIT))
+            closing = asyncio.ensure_future(calls.run(close_unused, LIMIT))
             closing.add_done_callback(_seen)
 
 

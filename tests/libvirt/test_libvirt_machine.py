@@ -1,6 +1,9 @@
 """What libvirt tells of a machine, and what is done to one by it."""
 
+import asyncio
+import logging
 import os
+import threading
 
 import pytest
 from support.libvirt_daemon import Libvirt
@@ -8,6 +11,7 @@ from support.libvirt_machine import NAME, Machine
 from support.libvirt_screen import UUID, domain_with
 from support.waiting import eventually
 
+from sidecar.libvirt_domain.attach import LibvirtAttach
 from sidecar.libvirt_domain.machine import LibvirtMachine
 from sidecar.machine import Capability, Device, MachineRefused, MachineState, MachineUnreachable
 
@@ -117,18 +121,38 @@ async def test_what_a_definition_leaves_out_is_told_before_it_is_tried(
         await control.set_memory(32 * MIB)
 
 
-async def test_nothing_is_left_open_behind_many_questions(machine: Machine, control: LibvirtMachine) -> None:
+async def test_nothing_is_left_open_behind_many_questions_while_the_machine_is_waited_for(
+    machine: Machine, control: LibvirtMachine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     machine.define(domain_with(machine))
 
-    def descriptors() -> int:
-        return len(os.listdir("/proc/self/fd"))
+    async def wait_for_it() -> None:
+        async with LibvirtAttach(machine.libvirt.uri, NAME).link():
+            raise AssertionError("nobody has started it")
 
-    # what libvirt opens once for its event loop is there after the first
+    def held() -> tuple[int, int]:
+        """Descriptors and threads; what libvirt opens once for its event loop is there after the first."""
+        threads = [thread for thread in threading.enumerate() if thread.name.startswith("libvirt")]
+        return len(os.listdir("/proc/self/fd")), len(threads)
+
     await control.information()
-    before = descriptors()
+    await eventually(lambda: held()[1] == 0, "nothing runs without a question")
+    idle = held()
+    waiting = asyncio.create_task(wait_for_it())
+    await eventually(
+        lambda: held()[1] == 1 and "waiting for the virtual machine" in caplog.messages,
+        "the machine is waited for",
+    )
+    before = held()
     for _ in range(20):
         await control.information()
-    await eventually(lambda: descriptors() <= before, "every connection is closed")
+    await eventually(lambda: held() <= before, "every connection is closed")
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    # libvirt may keep a descriptor of its own until its event loop runs again
+    await eventually(lambda: held()[1] == 0 and held()[0] <= idle[0] + 1, "that of the one who waited too")
 
 
 async def test_who_cannot_be_asked_is_told(libvirt: Libvirt) -> None:
