@@ -1,6 +1,8 @@
 """A management API for tests: real sockets, a real registry, a synthetic machine."""
 
 import contextlib
+import secrets
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,18 +10,26 @@ import aiohttp
 from support.synthetic_guest import SyntheticGuest
 from support.usb_port import SyntheticSlot
 
+from sidecar.access.tickets import Tickets
 from sidecar.control.api import ApiServer
 from sidecar.control.api_access import ApiAccess
 from sidecar.control.api_consoles import Listener, console_operations
 from sidecar.control.api_events import event_operations
+from sidecar.control.api_machine import machine_operations
+from sidecar.control.api_messages import message_operations
 from sidecar.control.api_overview import with_overview
+from sidecar.control.api_screenshot import screenshot_operations
 from sidecar.control.api_sessions import session_operations
 from sidecar.control.api_settings import settings_operations
 from sidecar.control.api_status import status_operations
+from sidecar.control.api_tickets import ticket_operations
 from sidecar.control.api_usb import usb_operations
+from sidecar.control.machine_control import MachineControl
 from sidecar.control.operation import Operation
+from sidecar.control.screenshots import Screenshots
 from sidecar.control.session_events import SessionEvents
 from sidecar.control.settings import Settings
+from sidecar.control.ticket_watch import TicketWatch
 from sidecar.session.feed import StatusFeed
 from sidecar.session.registry import Registry
 from sidecar.session.session import Session
@@ -45,6 +55,9 @@ class ApiHouse:
         self.events = SessionEvents(self.registry)
         self.feed = StatusFeed(self.registry, self.guest)
         self.slots = UsbSlots(self.guest)
+        self.screenshots = Screenshots(self.guest, self.registry, lambda: self.settings.screenshots)
+        self.tickets = TicketWatch(Tickets(time.time, secrets.randbelow), self.registry)
+        self.control = MachineControl(None)
         self.ended: list[EndReason] = []
 
     @property
@@ -56,6 +69,10 @@ class ApiHouse:
                 *console_operations(LISTENERS, self.guest),
                 *event_operations(self.events),
                 *settings_operations(self.settings),
+                *message_operations(self.registry),
+                *screenshot_operations(self.screenshots),
+                *ticket_operations(self.tickets),
+                *machine_operations(self.control),
                 *usb_operations(self.slots),
             ]
         )
@@ -77,8 +94,9 @@ class ApiHouse:
             closing=[self.events.close],
             **options,
         )
-        async with server:
-            yield server
+        async with server, self.control:
+            with self.tickets:
+                yield server
 
     def close(self) -> None:
         self.events.close()

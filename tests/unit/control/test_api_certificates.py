@@ -130,7 +130,12 @@ async def operations(session: aiohttp.ClientSession) -> list[tuple[str, str, str
         document = await answer.json()
     bodies = {"changeSession": {"view_only": True}, "changeSettings": {"max_sessions": 1}}
     return [
-        (method.upper(), path, told["x-role"], bodies[told["operationId"]] if "requestBody" in told else None)
+        (
+            method.upper(),
+            path,
+            told["x-role"],
+            bodies.get(told["operationId"], {}) if "requestBody" in told else None,
+        )
         for path, methods in document["paths"].items()
         for method, told in methods.items()
     ]
@@ -155,7 +160,7 @@ async def test_every_role_may_what_it_may_and_no_more_by_every_operation_served(
     for who in ("viewer", "unknown", None):
         async with place.client(who) as client:
             for method, path, role, body in table:
-                target = path.replace("{id}", session.id).replace("{slot}", "usbredir0")
+                target = path.replace("{id}", session.id).replace("{", "").replace("}", "")
                 if who == "viewer" and role == "viewer":
                     continue
                 caplog.clear()

@@ -39,7 +39,8 @@ async def test_the_overview_says_where_things_are(admin: aiohttp.ClientSession) 
     assert overview["name"] == "vdi-sidecar"
     assert overview["links"]["getOpenApi"] == "/openapi.json"
     for path in overview["links"].values():
-        if not path.endswith("/events"):
+        # a stream has no end, and there is no machine here to be asked
+        if not path.endswith(("/events", "/machine")):
             assert (await ask(admin, "GET", path))[0] == 200, path
 
 

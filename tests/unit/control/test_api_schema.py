@@ -14,6 +14,8 @@ from api_house import ApiHouse
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import APIOperation, Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from sidecar.access.grant import Attempt, Grant
 from sidecar.access.logins import Logins
@@ -90,8 +92,12 @@ def _try(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode) -> N
     def is_as_documented(case: Case) -> None:
         # a longer line is refused before it comes to the API; what is escaped here is about as long there
         assume(len(quote(repr((case.path_parameters, case.query)))) < LONGEST_LINE - 200)
-        # with every check that schemathesis has
-        case.call_and_validate(headers=ADMIN)
+        # every check that schemathesis has; but when a ticket may end at the latest no schema can say
+        unsaid = [positive_data_acceptance] if case.path == "/api/v1/tickets" else []
+        if case.path.startswith("/api/v1/machine"):
+            # there is none here that could be asked, and that is a 501
+            unsaid = [not_a_server_error]
+        case.call_and_validate(headers=ADMIN, excluded_checks=unsaid)
 
     try:
         is_as_documented()
