@@ -9,8 +9,12 @@ from sidecar.access.password import Passwords
 from sidecar.access.throttle import Throttle
 from sidecar.access.tickets import Tickets
 from sidecar.access.users import Users
+from sidecar.config.address import TcpAddress
 from sidecar.config.options import DaemonOptions
 from sidecar.config.password import read_password
+from sidecar.log import get_logger
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,21 @@ def entrance(options: DaemonOptions) -> Entrance:
     if options.users_file is not None:
         users = Users(options.users_file)
         users.check()
+        _warn_of_closed_doors(options)
     tickets = Tickets(time.time, secrets.randbelow, passwords)
     return Entrance(Logins(passwords, users, tickets, Throttle(time.monotonic)), tickets)
+
+
+def _warn_of_closed_doors(options: DaemonOptions) -> None:
+    """Says where listening is no use: VNC's own authentication cannot look at hashes."""
+    in_the_clear = [each for each in options.vnc if isinstance(each, TcpAddress)]
+    if in_the_clear and options.tls_dir is None and options.password_file is None:
+        log.warning(
+            "users cannot log in over VNC",
+            address=str(in_the_clear[0]),
+            cause="their passwords are hashed, and nothing encrypts the connection: add --tls-dir; "
+            "tickets get in",
+        )
 
 
 def _passwords(options: DaemonOptions) -> Passwords:

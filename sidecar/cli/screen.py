@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sidecar.cli.sessions import complete_session
 from sidecar.cli.setting import SECONDS, SettingsCommand
 from sidecar.cli.shared import running_daemon_settings
 from sidecar.config.run_directory import ADMIN_SOCKET
@@ -69,7 +70,7 @@ Examples:
   vdi-sidecar message v7 "The machine restarts at noon: save your work."
   vdi-sidecar message --all --seconds 30 "Maintenance begins in five minutes." """,
 )
-@click.argument("words", nargs=-1, required=True, metavar="[ID] TEXT")
+@click.argument("words", nargs=-1, required=True, metavar="[ID] TEXT", shell_complete=complete_session)
 @click.option("--all", "everybody", is_flag=True, help="Show it to every session.")
 @click.option(
     "--seconds",

@@ -14,9 +14,10 @@ from sidecar.control.admin_client import DaemonUnreachable, connect_admin
 from sidecar.errors import SidecarError, UsageError
 
 
-def _complete_session(
+def complete_session(
     ctx: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
+    """The ids of sessions that a shell may complete; none where no daemon answers."""
     run_dir = ctx.params.get("run_dir")
     if run_dir is None:
         return []
@@ -74,7 +75,7 @@ Examples:
   vdi-sidecar disconnect v7
   vdi-sidecar disconnect --all""",
 )
-@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=_complete_session)
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=complete_session)
 @click.option("--all", "everybody", is_flag=True, help="End every session.")
 @running_daemon_settings
 def disconnect(run_dir: Path, ids: tuple[str, ...], everybody: bool) -> None:
@@ -99,7 +100,7 @@ Examples:
   vdi-sidecar view-only v7
   vdi-sidecar view-only v7 off""",
 )
-@click.argument("session_id", metavar="ID", shell_complete=_complete_session)
+@click.argument("session_id", metavar="ID", shell_complete=complete_session)
 @click.argument("value", type=click.Choice(["on", "off"]), default="on")
 @running_daemon_settings
 def view_only(run_dir: Path, session_id: str, value: str) -> None:

@@ -47,7 +47,9 @@ class SessionTable:
             for part in (session["protocol"], "tls" if session["tls"] else "", session["transport"])
             if part
         )
-        console = f" screen {session['console']}" if session["console"] else ""
+        console = "" if not session["console"] else f" screen {session['console']}"
+        if session["console"] < 0:
+            console = " no screen"
         cells = [
             session["id"],
             session["address"] or "local",
