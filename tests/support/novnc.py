@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import shutil
+import ssl
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -91,15 +92,28 @@ class NoVnc:
 
 
 @asynccontextmanager
-async def novnc(directory: Path, web_port: int, password: str = "") -> AsyncIterator[NoVnc]:
-    """Opens the page, which connects to the WebSocket at `web_port` with `password`."""
+async def novnc(
+    directory: Path, web_port: int, password: str = "", tls: Path | None = None
+) -> AsyncIterator[NoVnc]:
+    """Opens the page, which connects to the WebSocket at `web_port` with `password`.
+
+    `tls`: the directory of the certificate that the WebSocket has; the page is served with it too, and the
+    browser asks nobody who has signed it.
+    """
     pages = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Pages, directory=str(PAGES)))
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls / "tls.crt", tls / "tls.key")
+        # each connection shakes hands in its own thread, and not where others are waited for
+        pages.socket = context.wrap_socket(pages.socket, server_side=True, do_handshake_on_connect=False)
     serving = threading.Thread(target=pages.serve_forever)
     serving.start()
     profile = directory / "chromium"
     query = urlencode({"host": "127.0.0.1", "port": web_port, "path": "websockify", "password": password})
-    url = f"http://127.0.0.1:{pages.server_port}/vnc_lite.html?{query}"
-    options = (f"--user-data-dir={profile}", "--remote-debugging-port=0", "--window-size=1400,1200")
+    url = f"{'https' if tls else 'http'}://127.0.0.1:{pages.server_port}/vnc_lite.html?{query}"
+    options = [f"--user-data-dir={profile}", "--remote-debugging-port=0", "--window-size=1400,1200"]
+    if tls is not None:
+        options.append("--ignore-certificate-errors")
     chromium = Process(
         ("chromium", *_QUIET, *options, url), directory / "chromium.log", {"HOME": str(directory)}
     )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from support.pictures import read_picture
 from support.processes import Process
-from support.waiting import wait_until
+from support.waiting import DEADLINE, wait_until
 from support.x_picture import XPictures
 
 
@@ -103,23 +103,8 @@ class TigerVnc(XWindow):
     def __init__(
         self, x_server: XServer, server: str, *, encoding: str = "Tight", options: Sequence[str] = ()
     ) -> None:
-        number = len(list(x_server.directory.glob("viewer*.log")))
-        command = [
-            *(
-                "xtigervncviewer",
-                "-Shared=1",
-                "-AutoSelect=0",
-                "-FullColor=1",
-                "-NoJPEG=1",
-                "-AlertOnFatalError=0",
-            ),
-            *("-RemoteResize=0", "-ReconnectOnError=0", f"-PreferredEncoding={encoding}", *options, server),
-        ]
-        home = x_server.directory / f"home{number}"
-        home.mkdir()
-        environment = {"DISPLAY": x_server.display, "HOME": str(home), "XAUTHORITY": "/dev/null"}
         before = set(_tiger_windows(x_server))
-        self.process = Process(command, x_server.directory / f"viewer{number}.log", environment)
+        self.process = _start_tiger(x_server, server, encoding, options)
 
         def new_window() -> str:
             assert self.process.is_running, self.process.output
@@ -133,6 +118,31 @@ class TigerVnc(XWindow):
 
     def close(self) -> None:
         self.process.stop()
+
+
+def tiger_ending(
+    x_server: XServer, server: str, options: Sequence[str] = (), deadline: float = DEADLINE
+) -> str:
+    """What TigerVNC's viewer says that is expected to give up, such as one with a wrong password."""
+    process = _start_tiger(x_server, server, "Tight", options)
+    try:
+        process.wait(deadline)
+    finally:
+        process.stop()
+    return process.output
+
+
+def _start_tiger(x_server: XServer, server: str, encoding: str, options: Sequence[str]) -> Process:
+    number = len(list(x_server.directory.glob("viewer*.log")))
+    command = [
+        *("xtigervncviewer", "-Shared=1", "-AutoSelect=0", "-FullColor=1", "-NoJPEG=1"),
+        *("-AlertOnFatalError=0", "-RemoteResize=0", "-ReconnectOnError=0"),
+        *(f"-PreferredEncoding={encoding}", *options, server),
+    ]
+    home = x_server.directory / f"home{number}"
+    home.mkdir()
+    environment = {"DISPLAY": x_server.display, "HOME": str(home), "XAUTHORITY": "/dev/null"}
+    return Process(command, x_server.directory / f"viewer{number}.log", environment)
 
 
 def _tiger_windows(x_server: XServer) -> list[str]:
