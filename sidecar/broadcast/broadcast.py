@@ -43,15 +43,25 @@ class Broadcast:
     """Keeps the canvases of `receivers` up to date with one console. Belongs to the main loop."""
 
     def __init__(
-        self, console: Console, store: SegmentStore, open_encoder: OpenEncoder = Avc420Encoder
+        self,
+        console: Console,
+        store: SegmentStore,
+        open_encoder: OpenEncoder = Avc420Encoder,
+        *,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        """`open_encoder`: begins a stream of pictures of what moves."""
+        """`open_encoder`: begins a stream of pictures of what moves.
+
+        `clock`: seconds, never going back, by which it is judged what moves and what rests; by default the
+        loop's.
+        """
         self._console = console
         self._store = store
         self._open_encoder = open_encoder
         self._damaged_at: float | None = None
         """When the first change since the last tick was told."""
         self._loop = asyncio.get_running_loop()
+        self._clock = clock or self._loop.time
         self._receivers: dict[Receiver, None] = {}
         self._tick_handle: asyncio.TimerHandle | None = None
         self._refine_handle: asyncio.TimerHandle | None = None
@@ -61,7 +71,7 @@ class Broadcast:
         self._unusable: set[Form] = set()
         """Forms of video whose encoder has failed: what moves goes exactly then."""
         self._last_tick = 0.0
-        self._activity = Activity(console.surface.frame, self._loop.time())
+        self._activity = Activity(console.surface.frame, self._clock())
         self._activity_frame = console.surface.frame
         self._unsubscribe: Callable[[], None] | None = None
 
@@ -138,9 +148,10 @@ class Broadcast:
         frame = self._console.surface.frame
         # the order matters: versions first, pixels later (sidecar.screen.surface)
         versions = frame.versions.copy()
+        seen_at = self._clock()
         if self._activity_frame is not frame:
-            self._activity, self._activity_frame = Activity(frame, now), frame
-        self._activity.observe(versions, now)
+            self._activity, self._activity_frame = Activity(frame, seen_at), frame
+        self._activity.observe(versions, seen_at)
         damaged_at, self._damaged_at = self._damaged_at, None
         for group in self._groups(frame, versions, now):
             group.damaged_at = damaged_at
@@ -162,7 +173,7 @@ class Broadcast:
 
     def _groups(self, frame: Frame, versions: Versions, now: float) -> list[Group]:
         """The ready receivers that miss something, by what they miss; their canvases count it as sent."""
-        all_missing = self._missing(frame, versions, now)
+        all_missing = self._missing(frame, versions)
         if any(
             each.receiver.lossy is not None and each.receiver.lossy.encoding.is_video for each in all_missing
         ):
@@ -189,7 +200,7 @@ class Broadcast:
             np.copyto(canvas.sent, versions, where=exact if lossy is None else exact | lossy)
         return list(groups.values())
 
-    def _missing(self, frame: Frame, versions: Versions, now: float) -> list[Missing]:
+    def _missing(self, frame: Frame, versions: Versions) -> list[Missing]:
         """What each of the ready receivers misses, which may be nothing."""
         found = []
         moving: TileMask | None = None
@@ -204,7 +215,7 @@ class Broadcast:
             lossy: TileMask | None = None
             if receiver.lossy is not None or canvas.lossy.any():
                 if moving is None:
-                    moving = self._activity.moving(now)
+                    moving = self._activity.moving(self._clock())
                 exact |= canvas.lossy & ~moving
                 if receiver.lossy is not None:
                     lossy = exact & moving
@@ -399,15 +410,17 @@ class Broadcast:
 class Broadcasts:
     """The broadcasts of a guest's consoles, one for each, for all frontends together."""
 
-    def __init__(self, store: SegmentStore) -> None:
+    def __init__(self, store: SegmentStore, *, clock: Callable[[], float] | None = None) -> None:
+        """`clock`: see `Broadcast`."""
         self._store = store
+        self._clock = clock
         self._broadcasts: dict[int, Broadcast] = {}
 
     def of(self, console: Console) -> Broadcast:
         """The broadcast of a console; always the same object."""
         broadcast = self._broadcasts.get(console.index)
         if broadcast is None:
-            broadcast = self._broadcasts[console.index] = Broadcast(console, self._store)
+            broadcast = self._broadcasts[console.index] = Broadcast(console, self._store, clock=self._clock)
         return broadcast
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 from support.certificate import write_certificate
+from support.film import FilmTime
 from support.rdp_script import Profile
 from support.rdp_viewer import GRAPHICS_PROFILE, RdpViewer
 from support.rfb_client import AsyncRfbClient
@@ -33,7 +34,13 @@ class RdpHouse:
     """What is served. Clients that `viewer` has made hang up at the end."""
 
     def __init__(
-        self, guest: SyntheticGuest, registry: Registry, store: SegmentStore, server: RdpServer, port: int
+        self,
+        guest: SyntheticGuest,
+        registry: Registry,
+        store: SegmentStore,
+        server: RdpServer,
+        port: int,
+        film: FilmTime,
     ) -> None:
         self.guest = guest
         self.console = guest.console
@@ -41,6 +48,8 @@ class RdpHouse:
         self.store = store
         self.server = server
         self.port = port
+        self.film = film
+        """The time by which it is judged what moves."""
         self.vnc_port = 0
         self.clients = contextlib.AsyncExitStack()
 
@@ -108,11 +117,13 @@ async def house(
         write_certificate(tls)
         store = SegmentStore(pool)
         access = Access(tls, logins or Logins(Passwords(password)), nla)
-        layout, seats, broadcasts = Layout("us"), Seats(guest), Broadcasts(store)
+        film = FilmTime()
+        layout, seats, broadcasts = Layout("us"), Seats(guest), Broadcasts(store, clock=film)
         server = RdpServer(guest, registry, broadcasts, seats, access=access, layout=layout, **options)
         vnc = VncServer(guest, registry, broadcasts, seats, layout=layout)
         async with server, vnc:
-            here = RdpHouse(guest, registry, store, server, await server.listen_tcp("127.0.0.1", 0))
+            port = await server.listen_tcp("127.0.0.1", 0)
+            here = RdpHouse(guest, registry, store, server, port, film)
             here.vnc_port = await vnc.listen_tcp("127.0.0.1", 0)
             async with here:
                 yield here

@@ -33,14 +33,22 @@ def videos(client: RdpViewer) -> int:
 
 
 async def play(here: RdpHouse, clients: Sequence[RdpViewer], seen: Callable[[], bool]) -> None:
-    """Plays the film until `seen`."""
+    """Plays the film until `seen`. It goes on: see `rest`."""
     end, number = time.monotonic() + DEADLINE, 0
     while not seen():
         assert time.monotonic() < end, "what the film is to show does not come"
+        here.film.picture()
         here.console.draw(0, 0, moment(number))
         for client in clients:
             await client.listen(0.03 / len(clients))
         number += 1
+
+
+async def rest(here: RdpHouse, *clients: RdpViewer) -> None:
+    """Ends the film: each of them is shown exactly what it ended with."""
+    here.film.end()
+    for client in clients:
+        await client.until_shown(here.console.surface.frame.pixels)
 
 
 async def test_what_moves_is_video_close_to_the_truth_and_exact_when_it_rests() -> None:
@@ -52,11 +60,13 @@ async def test_what_moves_is_video_close_to_the_truth_and_exact_when_it_rests() 
         await play(here, [client], lambda: videos(client) >= 8)
         # the last picture is there when nothing is on its way any more
         last = moment(1000)
+        here.film.picture()
         here.console.draw(0, 0, last)
         before = videos(client)
         await client.until(lambda: videos(client) > before, "the last picture")
         assert psnr(client.picture, last) >= 30
-        await client.until_shown(last)
+        await rest(here, client)
+        assert client.shows(last)
 
 
 async def test_a_second_viewer_joins_by_a_key_frame_and_both_get_the_same_stream() -> None:
@@ -65,8 +75,7 @@ async def test_a_second_viewer_joins_by_a_key_frame_and_both_get_the_same_stream
         await play(here, [one], lambda: videos(one) >= 4)
         other = await here.viewer(kind=VideoViewer)
         await play(here, [one, other], lambda: videos(other) >= 4)
-        for client in (one, other):
-            await client.until_shown(here.console.surface.frame.pixels)
+        await rest(here, one, other)
 
 
 async def test_one_that_stops_acknowledging_is_left_out_and_comes_back() -> None:
@@ -82,8 +91,7 @@ async def test_one_that_stops_acknowledging_is_left_out_and_comes_back() -> None
         stuck.acknowledge_frames()
         before = videos(stuck)
         await play(here, [good, stuck], lambda: videos(stuck) >= before + 3)
-        for client in (good, stuck):
-            await client.until_shown(here.console.surface.frame.pixels)
+        await rest(here, good, stuck)
 
 
 async def test_one_that_leaves_amid_a_film_keeps_nobody_waiting() -> None:
@@ -93,7 +101,7 @@ async def test_one_that_leaves_amid_a_film_keeps_nobody_waiting() -> None:
         one.abort()
         before = videos(other)
         await play(here, [other], lambda: videos(other) >= before + 3)
-        await other.until_shown(here.console.surface.frame.pixels)
+        await rest(here, other)
 
 
 async def test_a_film_goes_on_through_another_size_and_through_lost_surfaces() -> None:
@@ -108,15 +116,14 @@ async def test_a_film_goes_on_through_another_size_and_through_lost_surfaces() -
         client.decoders.clear()
         client.advertise()
         await play(here, [client], lambda: videos(client) >= before + 5)
-        await client.until_shown(here.console.surface.frame.pixels)
+        await rest(here, client)
 
 
 async def test_who_takes_no_video_sees_the_same_film_exactly_coded() -> None:
     async with house(sizes=(SIZE,)) as here:
         one, exact = await here.viewer(kind=VideoViewer), await here.viewer()
         await play(here, [one, exact], lambda: videos(one) >= 3)
-        for client in (one, exact):
-            await client.until_shown(here.console.surface.frame.pixels)
+        await rest(here, one, exact)
         assert set(exact.screen.codecs) == {CLEARCODEC}
 
 
@@ -125,6 +132,7 @@ async def test_what_is_small_goes_exactly_even_while_it_moves() -> None:
         client = await here.viewer(kind=VideoViewer)
         await client.until_shown(here.console.surface.frame.pixels)
         for number in range(25):
+            here.film.picture()
             here.console.draw(70, 70, moment(number)[:40, :40])
             await client.until_shown(here.console.surface.frame.pixels)
         assert videos(client) == 0
