@@ -11,6 +11,7 @@ from sidecar.control.certificate_names import ClientCertificate
 from sidecar.control.role import Caller, Role
 from sidecar.control.roles import RolesFile
 from sidecar.log import get_logger
+from sidecar.session.sight import names_machine
 from sidecar.web.upgrade import OriginPolicy, is_upgrade
 
 log = get_logger(__name__)
@@ -127,7 +128,7 @@ def _known(caller: Caller) -> Visitor:
 
 
 def _login_caller(grant: Grant, peer: Peer) -> Caller:
-    uses_machine = not grant.view_only
+    uses_machine = not grant.view_only and names_machine(grant.consoles)
     match grant.method:
         case "user":
             role = Role[grant.role.upper()] if grant.role else None

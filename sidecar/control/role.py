@@ -26,7 +26,8 @@ class Caller:
     """Who asks. `name`: for the audit log: a certificate's subject, `uid 0`, a user; never a secret.
 
     `role`: None where there is none: such a caller may do nothing, but for what `uses_machine` opens.
-    `uses_machine`: it may use the machine itself, as a session with a keyboard may, and so its USB slots.
+    `uses_machine`: it may use the machine itself, as a session with a keyboard at its first screen may, and
+    so its USB slots.
     """
 
     name: str

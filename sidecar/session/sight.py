@@ -48,6 +48,11 @@ def names_port(names: frozenset[str] | None, name: str, label: str) -> bool:
     return names is None or any(each in names and not each.isdecimal() for each in (name, label))
 
 
+def names_machine(names: frozenset[str] | None) -> bool:
+    """Whether those with `names` have what belongs to no screen: sound, clipboard, switches, USB slots."""
+    return names is None or FIRST_SCREEN in names
+
+
 def may_use_machine(session: Session) -> bool:
     """Whether a session has what belongs to no screen: sound, microphone, clipboard, the switches."""
-    return session.consoles is None or FIRST_SCREEN in session.consoles
+    return names_machine(session.consoles)

@@ -110,6 +110,12 @@ async def test_the_password_lets_look_and_use_the_machine_and_no_more() -> None:
         (Grant("user", "eve", view_only=True), Caller("eve", "user", None, False)),
         (Grant("ticket", "ann", ticket="t7"), Caller("ticket t7", "ticket", None, True)),
         (Grant("ticket", "ann", ticket="t7", view_only=True), Caller("ticket t7", "ticket", None, False)),
+        (Grant("ticket", ticket="t7", consoles=frozenset({"0"})), Caller("ticket t7", "ticket", None, True)),
+        (
+            Grant("ticket", ticket="t7", consoles=frozenset({"serial0"})),
+            Caller("ticket t7", "ticket", None, False),
+        ),
+        (Grant("user", "bob", consoles=frozenset({"1"})), Caller("bob", "user", None, False)),
     ],
 )
 async def test_a_login_is_worth_what_its_grant_says(grant: Grant, expected: Caller) -> None:
