@@ -71,11 +71,12 @@ async def devices(qmp: Qmp) -> tuple[Device, ...]:
         for container in (NAMED, UNNAMED, BUILT_IN)
         for device in _listed(container, mappings(await ask(qmp, "qom-list", path=container)))
     ]
+    disks = disks[:MOST_DEVICES]
     others = []
     for device in found[: MOST_DEVICES - len(disks)]:
         detail = await _network(qmp, device.path) if device.kind == "network" else ""
         others.append(Device(device.kind, device.name, device.model, detail))
-    return (*disks[:MOST_DEVICES], *others)
+    return (*disks, *others)
 
 
 def _listed(container: str, children: Iterable[dict[str, Any]]) -> list[_Found]:

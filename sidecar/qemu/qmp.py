@@ -133,6 +133,9 @@ class Qmp(asyncio.Protocol):
         try:
             # commands are shorter than any socket buffer, and the transport itself never writes
             if socket.send_fds(self._socket, [line], list(unix_fds)) != len(line):
+                # whatever followed would be read as the rest of this one
+                del self._answers[number]
+                self._fail(ConnectionLost("the monitor does not read"))
                 raise ConnectionLost(f"{command}: the monitor does not read")
             async with asyncio.timeout(TIMEOUT):
                 return await answer

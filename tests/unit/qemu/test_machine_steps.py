@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from monitor_side import monitor, returns
 from sidecar.machine import MachineRefused, MachineUnreachable
 from sidecar.qemu.machine import QmpMachine
 from sidecar.qemu.machine_cpus import Place, Processors, places_to_change
+from sidecar.qemu.machine_devices import MOST_DEVICES
 from sidecar.qemu.machine_memory import Inflate, Memory, PlugIn, Resizable, Resize, steps_to
 from sidecar.qemu.machine_monitor import SocketMonitor
 
@@ -149,6 +151,17 @@ async def test_a_monitor_that_knows_nothing_or_talks_nonsense_is_no_error(
         # whoever listens there is no QEMU, so since when it runs means nothing
         assert told.uptime is None
         await machine.capabilities()
+
+
+async def test_devices_beyond_the_most_are_left_out_however_many_are_disks(short_dir: Path) -> None:
+    nics = [{"name": f"nic{number}", "type": "child<e1000>"} for number in range(MOST_DEVICES)]
+    disks = [{"qdev": f"/machine/peripheral/disk{number}"} for number in range(MOST_DEVICES + 1)]
+    for count, others in ((MOST_DEVICES + 1, 0), (MOST_DEVICES - 1, 1)):
+        answers = {"query-block": disks[:count], "qom-list": nics}
+        async with monitor(short_dir / "qmp", played(answers, [])):
+            told = await QmpMachine(SocketMonitor(short_dir / "qmp")).information()
+        kinds = Counter(device.kind for device in told.devices)
+        assert (kinds["disk"], kinds["network"]) == (MOST_DEVICES - others, others)
 
 
 async def test_a_monitor_that_is_not_there_is_told_of_to_all_who_ask(short_dir: Path) -> None:

@@ -58,6 +58,31 @@ async def test_an_event_is_heard_by_who_waits_for_it(short_dir: Path) -> None:
         assert await qmp.execute("system_reset") == {}
 
 
+async def test_a_monitor_that_takes_half_of_a_command_is_given_up(short_dir: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(short_dir / "qmp"))
+        server.listen()
+        server.setblocking(False)
+
+        async def play() -> socket.socket:
+            loop = asyncio.get_running_loop()
+            sock, _ = await loop.sock_accept(server)
+            await loop.sock_sendall(sock, GREETING)
+            await loop.sock_recv(sock, 65536)
+            await loop.sock_sendall(sock, b'{"return": {}, "id": 1}\n')
+            return sock
+
+        playing = asyncio.create_task(play())
+        async with Qmp(short_dir / "qmp") as qmp:
+            with await playing:
+                with pytest.raises(ConnectionLost, match="does not read"):
+                    await qmp.execute("qom-set", {"value": "x" * (8 << 20)})
+                # anything else would be read as the rest of it
+                async with asyncio.timeout(30):
+                    await qmp.wait_closed()
+                assert not qmp.is_open
+
+
 async def test_an_event_that_can_no_longer_come_is_not_waited_for(short_dir: Path) -> None:
     def answer(command: dict[str, object]) -> bytes:
         return returns({})(command) if command["execute"] == "qmp_capabilities" else b""
