@@ -211,7 +211,7 @@ async def test_random_bytes_at_every_stage_harm_nobody(
     await nobody_is_left(daemon, descriptors)
 
 
-async def test_stalled_logins_wrong_passwords_and_then_the_right_one(
+async def test_stalled_logins_wrong_passwords_and_then_the_right_one_from_another_address(
     start_daemon: Callable[..., Daemon], short_dir: Path
 ) -> None:
     (short_dir / "password").write_text(PASSWORD)
@@ -234,7 +234,8 @@ async def test_stalled_logins_wrong_passwords_and_then_the_right_one(
         async with await RoughClient.open(*daemon.rdp, Profile(password=f"wrong{number}")) as guesser:
             with pytest.raises(EOFError):
                 await guesser.until_step("confirm_active")
-    async with await RdpViewer.connect(*daemon.rdp, replace(GRAPHICS_PROFILE, password=PASSWORD)) as viewer:
+    knowing = replace(GRAPHICS_PROFILE, password=PASSWORD)
+    async with await RdpViewer.connect(*daemon.rdp, knowing, "127.0.0.2") as viewer:
         await viewer.until_shown(desktop())
         for peer in stalled:
             await peer.ended()

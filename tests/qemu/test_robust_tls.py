@@ -4,11 +4,9 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 from support import rfb_wire
 from support.bus import Bus
@@ -18,10 +16,11 @@ from support.guest_image import Mode, desktop
 from support.ports import free_port
 from support.processes import open_descriptors
 from support.qemu import Qemu
-from support.rfb_client import AsyncRfbClient, RfbClient, no_verification
+from support.rfb_client import RfbClient
 from support.rfb_session import PLAIN, X509_NONE, X509_PLAIN, X509_VNC, Refused
 from support.rfb_wire import Encoding
 from support.waiting import wait_until
+from support.web_client import by_web
 
 PASSWORD = "open sesame"
 
@@ -46,50 +45,6 @@ def start_daemon(bus: Bus, dbus_qemu: Qemu, short_dir: Path) -> Iterator[Callabl
             return daemon
 
         yield start
-
-
-class WebStream:
-    """What `AsyncRfbClient` needs of a stream's two ends, over a WebSocket."""
-
-    def __init__(self, connection: aiohttp.ClientWebSocketResponse) -> None:
-        self._connection = connection
-        self._received = bytearray()
-        self._unsent = bytearray()
-
-    async def readexactly(self, count: int) -> bytes:
-        while len(self._received) < count:
-            message = await self._connection.receive()
-            if message.type is not aiohttp.WSMsgType.BINARY:
-                raise asyncio.IncompleteReadError(bytes(self._received), count)
-            self._received += message.data
-        data = bytes(self._received[:count])
-        del self._received[:count]
-        return data
-
-    def get_extra_info(self, name: str) -> Any:
-        return self._connection.get_extra_info(name)
-
-    def write(self, data: bytes) -> None:
-        self._unsent += data
-
-    async def drain(self) -> None:
-        data, self._unsent = bytes(self._unsent), bytearray()
-        await self._connection.send_bytes(data)
-
-
-@contextlib.asynccontextmanager
-async def by_web(port: int, **options: Any) -> AsyncIterator[AsyncRfbClient]:
-    url = f"wss://127.0.0.1:{port}/websockify"
-    async with (
-        aiohttp.ClientSession() as http,
-        http.ws_connect(url, ssl=no_verification(), max_msg_size=0) as connection,
-    ):
-        client = AsyncRfbClient(**options)
-        client.reader = client.writer = WebStream(connection)  # type: ignore[assignment]
-        async with asyncio.timeout(30):
-            await client._run(client.handshake())
-            await client.flush()
-        yield client
 
 
 def test_x509_none_and_those_who_stall_or_cheat(
@@ -134,6 +89,7 @@ async def test_passwords_inside_tls_over_the_web_and_on_a_unix_socket(
     start_daemon: Callable[..., Daemon], short_dir: Path
 ) -> None:
     port = free_port()
+    url = f"wss://127.0.0.1:{port}/websockify"
     daemon = start_daemon("--web", f"127.0.0.1:{port}", "--vnc", f"unix:{short_dir}/vnc")
     secret = {"password": PASSWORD, "encodings": (Encoding.TIGHT,)}
     for user, subtype, auth in (("", X509_VNC, "x509-vnc"), ("alice", X509_PLAIN, "x509-plain")):
@@ -154,22 +110,22 @@ async def test_passwords_inside_tls_over_the_web_and_on_a_unix_socket(
     with pytest.raises(Refused, match="Authentication failed"):
         RfbClient(f"{short_dir}/vnc", user="bob", password="wrong")
 
-    async with by_web(port, user="carol", **secret) as client:
+    async with by_web(url, user="carol", **secret) as client:
         await client.until_shown(desktop())
         sessions = await asyncio.to_thread(daemon.sessions)
         assert [(s["transport"], s["auth"], s["tls"]) for s in sessions if s["user"] == "carol"] == [
             ("websocket", "plain", True)
         ]
     with pytest.raises(Refused, match="Authentication failed"):
-        async with by_web(port, user="carol", password="wrong"):
+        async with by_web(url, user="carol", password="wrong"):
             pass
     for _ in range(2):
         expected = write_certificate(short_dir / "tls")
-        async with by_web(port, **secret) as client:
+        async with by_web(url, **secret) as client:
             assert client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True) == expected
     # a certificate that cannot be used takes nobody's way in
     (short_dir / "tls" / "tls.crt").write_text("not a certificate")
-    async with by_web(port, **secret) as client:
+    async with by_web(url, **secret) as client:
         assert client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True) == expected
     wait_until(lambda: daemon.status()["sessions"] == [], "nobody is left")
     assert "sesame" not in daemon.process.output

@@ -32,14 +32,15 @@ class RdpPeer(RdpScript):
         self._read = 0
 
     @classmethod
-    async def open(cls, host: str, port: int, profile: Profile | None = None) -> Self:
-        """Connected, and nothing said."""
-        return cls(*await asyncio.open_connection(host, port), profile)
+    async def open(cls, host: str, port: int, profile: Profile | None = None, source: str = "") -> Self:
+        """Connected, and nothing said. `source`: the address of ours that it comes from."""
+        local = (source, 0) if source else None
+        return cls(*await asyncio.open_connection(host, port, local_addr=local), profile)
 
     @classmethod
-    async def connect(cls, host: str, port: int, profile: Profile | None = None) -> Self:
+    async def connect(cls, host: str, port: int, profile: Profile | None = None, source: str = "") -> Self:
         """Active: the whole sequence over TLS, without NLA. Raises Refused, EOFError."""
-        peer = await cls.open(host, port, profile)
+        peer = await cls.open(host, port, profile, source)
         try:
             await peer.negotiate()
             await peer.log_in()

@@ -28,9 +28,14 @@ def no_verification() -> ssl.SSLContext:
 
 
 class RfbClient(RfbSession):
-    """A blocking client, through the handshake when the constructor returns. A context manager."""
+    """A blocking client, through the handshake when the constructor returns. A context manager.
 
-    def __init__(self, address: Address, *, tls: ssl.SSLContext | None = None, **options: Any) -> None:
+    `source`: the address of ours that it comes from; all of 127.0.0.0/8 is.
+    """
+
+    def __init__(
+        self, address: Address, *, tls: ssl.SSLContext | None = None, source: str = "", **options: Any
+    ) -> None:
         super().__init__(**options)
         self._tls = tls or no_verification()
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
@@ -38,6 +43,8 @@ class RfbClient(RfbSession):
         self._socket.settimeout(DEADLINE)
         self._buffer = bytearray()
         try:
+            if source:
+                self._socket.bind((source, 0))
             self._socket.connect(address)
             self._run(self.handshake())
             self.flush()
@@ -136,14 +143,17 @@ class AsyncRfbClient(RfbSession):
     writer: asyncio.StreamWriter
 
     @classmethod
-    async def connect(cls, address: Address, *, tls: ssl.SSLContext | None = None, **options: Any) -> Self:
-        """Connects and goes through the handshake."""
+    async def connect(
+        cls, address: Address, *, tls: ssl.SSLContext | None = None, source: str = "", **options: Any
+    ) -> Self:
+        """Connects and goes through the handshake. `source`: the address of ours that it comes from."""
         client = cls(**options)
         client._tls = tls or no_verification()
         if isinstance(address, str):
             client.reader, client.writer = await asyncio.open_unix_connection(address)
         else:
-            client.reader, client.writer = await asyncio.open_connection(*address)
+            local = (source, 0) if source else None
+            client.reader, client.writer = await asyncio.open_connection(*address, local_addr=local)
         try:
             async with asyncio.timeout(DEADLINE):
                 await client._run(client.handshake())
