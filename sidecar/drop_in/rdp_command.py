@@ -11,9 +11,10 @@ import click
 
 from sidecar import __version__
 from sidecar.bus_address import check_bus_address
+from sidecar.command_line import run
 from sidecar.config.address import TcpAddress, parse_tcp_address
-from sidecar.drop_in import program
 from sidecar.drop_in.bus import session_bus
+from sidecar.drop_in.program import run_service
 from sidecar.errors import UsageError
 
 NAME = "vdi-qemu-rdp"
@@ -77,12 +78,12 @@ def serve(dbus_address: str | None, bind_address: str, cert: Path, key: Path) ->
             rdp_service.RdpOptions(dbus_address=address, address=bind, certificate=cert, key=key)
         )
 
-    program.run_service(entry)
+    run_service(entry)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
-    return program.run(command, NAME, arguments)
+    return run(command, NAME, arguments)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import click
 
 from sidecar import __version__
 from sidecar.bus_address import check_bus_address
-from sidecar.drop_in import program
+from sidecar.command_line import run
 from sidecar.drop_in.bus import session_bus
+from sidecar.drop_in.program import run_service
 from sidecar.drop_in.sharing import Sharing
 from sidecar.drop_in.vnc_options import DEFAULT_CHARDEVS, VncOptions, parse_display, parse_websocket
 from sidecar.drop_in.vnc_password import credential_in
@@ -136,7 +137,7 @@ def command(**values: Any) -> None:
 
         return serve(options)
 
-    program.run_service(entry, debug=options.debug)
+    run_service(entry, debug=options.debug)
 
 
 def options_of(values: Mapping[str, Any]) -> VncOptions:
@@ -171,7 +172,7 @@ def options_of(values: Mapping[str, Any]) -> VncOptions:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
-    return program.run(command, NAME, arguments)
+    return run(command, NAME, arguments)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ FOUNDATION = {*SHARED, "screen", "encode", "session", "input"}
 MAY_IMPORT = {
     "errors": set(),
     "bus_address": {"errors"},
+    "command_line": {"errors"},
     "socket_path": set(),
     "observers": set(),
     "log": set(),
