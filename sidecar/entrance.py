@@ -43,13 +43,20 @@ def entrance(options: DaemonOptions) -> Entrance:
     return Entrance(Logins(passwords, users, tickets, Throttle(time.monotonic)), tickets)
 
 
+def closed_to_users(options: DaemonOptions) -> TcpAddress | None:
+    """Where VNC is served and no user of the users file can log in; None: nowhere."""
+    if options.users_file is None or options.tls_dir is not None or options.password_file is not None:
+        return None
+    return next((each for each in options.vnc if isinstance(each, TcpAddress)), None)
+
+
 def _warn_of_closed_doors(options: DaemonOptions) -> None:
     """Says where listening is no use: VNC's own authentication cannot look at hashes."""
-    in_the_clear = [each for each in options.vnc if isinstance(each, TcpAddress)]
-    if in_the_clear and options.tls_dir is None and options.password_file is None:
+    address = closed_to_users(options)
+    if address is not None:
         log.warning(
             "users cannot log in over VNC",
-            address=str(in_the_clear[0]),
+            address=str(address),
             cause="their passwords are hashed, and nothing encrypts the connection: add --tls-dir; "
             "tickets get in",
         )

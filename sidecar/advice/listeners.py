@@ -32,6 +32,15 @@ class TcpPlace(Protocol):
         ...
 
 
+class ConsolePlace(Protocol):
+    """`sidecar.config.address.ConsoleAddress`."""
+
+    @property
+    def address(self) -> object:
+        """Where it is."""
+        ...
+
+
 class ListenOptions(Protocol):
     """`sidecar.config.options.DaemonOptions`."""
 
@@ -43,6 +52,16 @@ class ListenOptions(Protocol):
     @property
     def rdp(self) -> Iterable[object]:
         """Addresses of RDP."""
+        ...
+
+    @property
+    def api(self) -> Iterable[object]:
+        """Addresses of the management API."""
+        ...
+
+    @property
+    def vnc_console(self) -> Iterable[ConsolePlace]:
+        """Addresses of VNC that show another console."""
         ...
 
     @property
@@ -59,6 +78,8 @@ class ListenOptions(Protocol):
 def listeners_of(options: ListenOptions) -> tuple[Listener, ...]:
     """The TCP ports that were asked for by number; unix sockets are in nobody's way."""
     places = [("VNC", each) for each in options.vnc] + [("RDP", each) for each in options.rdp]
+    places += [("the API", each) for each in options.api]
+    places += [("VNC", each.address) for each in options.vnc_console]
     places += [("the web", options.web), ("metrics", options.metrics)]
     return tuple(
         Listener(name, place.port, place.is_local)

@@ -22,6 +22,29 @@ from sidecar.spare_memory import spare_memory
 ATTACH = ("dbus_address", "p2p_fd", "qmp", "libvirt")
 
 
+def serve_options(ctx: click.Context, values: dict[str, Any]) -> ServeOptions:
+    """What `serve` would run with. Raises UsageError."""
+    only_the_first(ctx, values, ATTACH)
+    if not any(given(ctx, name) for name in ATTACH):
+        # where QEMU's own `-display dbus` goes
+        values["dbus_address"] = os.environ.get("DBUS_SESSION_BUS_ADDRESS") or None
+    return ServeOptions(**option_values(ctx, values))
+
+
+def hook_options(ctx: click.Context, values: dict[str, Any]) -> HookOptions:
+    """What `hook` would run with. Raises UsageError."""
+    return HookOptions(grace_follows_vmi=not given(ctx, "grace"), **option_values(ctx, values))
+
+
+def demo_options(ctx: click.Context, values: dict[str, Any]) -> DemoOptions:
+    """What `demo` would run with. Raises UsageError."""
+    if not given(ctx, "rdp"):
+        values["rdp"] = (DEFAULT_RDP,)
+    return DemoOptions(
+        next_port=not given(ctx, "vnc"), next_rdp_port=not given(ctx, "rdp"), **option_values(ctx, values)
+    )
+
+
 @click.command(
     cls=SettingsCommand,
     short_help="Attach to a running QEMU and serve its screen.",
@@ -79,11 +102,7 @@ def serve(ctx: click.Context, /, **values: Any) -> None:
 
     Waits for QEMU to appear, and attaches again when it is back after a restart; viewers stay connected.
     """
-    only_the_first(ctx, values, ATTACH)
-    if not any(given(ctx, name) for name in ATTACH):
-        # where QEMU's own `-display dbus` goes
-        values["dbus_address"] = os.environ.get("DBUS_SESSION_BUS_ADDRESS") or None
-    options = ServeOptions(**option_values(ctx, values))
+    options = serve_options(ctx, values)
 
     def entry() -> Coroutine[Any, Any, None]:
         from sidecar.daemon import serve
@@ -160,7 +179,7 @@ Every setting can also stand in the file of --config and in the environment
 @click.pass_context
 def hook(ctx: click.Context, /, **values: Any) -> None:
     """Answer virt-launcher's hooks, give QEMU a private bus, and serve the screen to many viewers."""
-    options = HookOptions(grace_follows_vmi=not given(ctx, "grace"), **option_values(ctx, values))
+    options = hook_options(ctx, values)
 
     def entry() -> Coroutine[Any, Any, None]:
         from sidecar.pod import hook
@@ -192,11 +211,7 @@ Ctrl-C ends it and leaves nothing behind.""",
 @click.pass_context
 def demo(ctx: click.Context, /, **values: Any) -> None:
     """Start a private bus and a QEMU guest, serve it on loopback, and say where and how to connect."""
-    if not given(ctx, "rdp"):
-        values["rdp"] = (DEFAULT_RDP,)
-    options = DemoOptions(
-        next_port=not given(ctx, "vnc"), next_rdp_port=not given(ctx, "rdp"), **option_values(ctx, values)
-    )
+    options = demo_options(ctx, values)
 
     def entry() -> Coroutine[Any, Any, None]:
         from sidecar.demo import run

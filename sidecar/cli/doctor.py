@@ -1,6 +1,7 @@
 """`vdi-sidecar doctor`: what is installed, what is missing, what to do about it."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,7 @@ from sidecar.errors import UsageError
     epilog="""\b
 Examples:
   vdi-sidecar doctor
+  vdi-sidecar doctor -- serve --config /etc/vm.toml --users-file /etc/vm/users.toml
   kubectl get vmi myvm -o json | vdi-sidecar doctor --vmi -
   kubectl exec virt-launcher-myvm-xxxxx -c hook-sidecar-0 -- vdi-sidecar doctor
 
@@ -43,19 +45,26 @@ with 0. docs/doctor.md explains every finding.""",
 )
 @click.option("--rdp", type=LISTEN_ADDRESS, multiple=True, metavar="ADDRESS", help="The same for RDP.")
 @click.option("--web", type=TCP_ADDRESS, metavar="HOST:PORT", help="The same for WebSocket.")
+@click.argument("command", nargs=-1, metavar="[-- COMMAND OPTIONS...]")
 @running_daemon_settings
-def doctor(as_json: bool, vmi: Path | None, run_dir: Path, **listening: Any) -> int:
-    """Check this machine and the daemon that runs on it, or the VMI of a machine in KubeVirt."""
+def doctor(as_json: bool, vmi: Path | None, command: tuple[str, ...], run_dir: Path, **listening: Any) -> int:
+    """Check this machine and the daemon that runs on it, or the VMI of a machine in KubeVirt.
+
+    With a COMMAND that serves (serve, hook, demo) and its OPTIONS, also what they name: passwords, users,
+    certificates, roles. Nothing is started.
+    """
     if vmi is None:
         if any(listening.values()):
             raise UsageError("--vnc, --rdp and --web belong to --vmi FILE")
         # the checks are loaded by this command alone
         from sidecar.cli.doctor_machine import check_daemon, examine
 
-        told = check_daemon(run_dir)
-        # the daemon knows better what it needs
+        told = [*_of_command(command), *check_daemon(run_dir)]
+        # command and daemon know better what they need
         known = {finding.name for finding in told}
         findings = [*(finding for finding in examine() if finding.name not in known), *told]
+    elif command:
+        raise UsageError("--vmi FILE looks at a machine of KubeVirt and at no command: leave one of them out")
     else:
         from sidecar.cli.doctor_vmi import examine_vmi, read_vmi_file
 
@@ -65,6 +74,12 @@ def doctor(as_json: bool, vmi: Path | None, run_dir: Path, **listening: Any) -> 
     else:
         _print(findings)
     return int(any(finding.verdict in FAILURES for finding in findings))
+
+
+def _of_command(words: Sequence[str]) -> list[Finding]:
+    from sidecar.cli.doctor_command import check_found_secrets, examine_command
+
+    return [*check_found_secrets(os.environ), *(examine_command(words) if words else ())]
 
 
 def _said(run_dir: Path, vnc: tuple[Any, ...], rdp: tuple[Any, ...], web: Any) -> HookOptions | None:

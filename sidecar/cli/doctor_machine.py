@@ -87,12 +87,14 @@ LIBRARIES: tuple[tuple[str, str, Verdict, str], ...] = (
     ("dbus-fast", "dbus_fast", Verdict.MISSING, "talks to QEMU"),
     ("numpy", "numpy", Verdict.MISSING, "holds the pixels"),
     ("simplejpeg", "simplejpeg", Verdict.MISSING, "makes JPEG for Tight"),
-    ("aiohttp", "aiohttp", Verdict.MISSING, "serves WebSocket"),
+    ("aiohttp", "aiohttp", Verdict.MISSING, "serves WebSocket and the management API"),
+    ("msgspec", "msgspec", Verdict.MISSING, "reads what the management API is sent"),
     ("uvloop", "uvloop", Verdict.MISSING, "runs the daemon"),
     ("grpcio", "grpc", Verdict.MISSING, "answers KubeVirt's hooks"),
     ("cryptography", "cryptography", Verdict.MISSING, "checks passwords, makes certificates"),
     ("pyspnego", "spnego", Verdict.OPTIONAL, "lets RDP clients log in by NLA"),
     ("av", "av", Verdict.OPTIONAL, "sends RDP clients what moves as H.264"),
+    ("libvirt-python", "libvirt", Verdict.OPTIONAL, "attaches to machines of libvirt; docs/libvirt.md"),
     ("isal", "isal", Verdict.OPTIONAL, "compresses several times faster than zlib"),
 )
 """Distribution, module, what it means when it is missing, what it does."""

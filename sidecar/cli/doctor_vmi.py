@@ -12,9 +12,8 @@ from sidecar.advice.hook_sidecars import ANNOTATION, HookSidecar, find_hook_side
 from sidecar.advice.listeners import Listener, listeners_of, named
 from sidecar.advice.memory import USUAL_PIXELS, WHERE, needed_memory, recommended_limit
 from sidecar.advice.pod_network import check_pod_network
-from sidecar.cli.daemon import hook
+from sidecar.cli.daemon import hook, hook_options
 from sidecar.cli.finding import Finding, Verdict, finding_of
-from sidecar.cli.shared import given, option_values
 from sidecar.config.options import HookOptions
 from sidecar.domain.errors import DomainError
 from sidecar.domain.options import RewriteOptions, options_from_vmi
@@ -60,7 +59,7 @@ def examine_vmi(vmi: Vmi, listening: HookOptions | None) -> list[Finding]:
     return findings
 
 
-def hook_options(arguments: Sequence[str]) -> HookOptions:
+def options_in_container(arguments: Sequence[str]) -> HookOptions:
     """What `vdi-sidecar hook ARGUMENTS` would run with, in a container with none of our environment.
 
     A file that --config names is not read: it is in the container. Raises UsageError and click's own.
@@ -76,7 +75,7 @@ def hook_options(arguments: Sequence[str]) -> HookOptions:
         parameters.append(parameter)
     command = click.Command("hook", params=parameters, add_help_option=False)
     ctx = command.make_context("hook", list(arguments))
-    return HookOptions(grace_follows_vmi=not given(ctx, "grace"), **option_values(ctx, ctx.params))
+    return hook_options(ctx, ctx.params)
 
 
 def _annotations(vmi: Vmi) -> list[Finding]:
@@ -103,7 +102,7 @@ def _sidecar(vmi: Vmi) -> tuple[Finding, HookOptions | None]:
         )
         return Finding("hook sidecar", Verdict.WARNING, "vdi-sidecar is not in the annotation", advice), None
     try:
-        options = hook_options(entry.arguments)
+        options = options_in_container(entry.arguments)
     except click.ClickException as error:
         return _wrong_arguments(entry, error.format_message()), None
     except UsageError as error:

@@ -50,7 +50,8 @@ class SettingsCommand(click.Command):
         """Writes the sections in the order in which they first occur."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
+            # newer versions of click have a line for each argument too; the usage says all of them
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
             if record is not None:
                 sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
         for title, records in sections.items():

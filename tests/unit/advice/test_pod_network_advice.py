@@ -7,7 +7,7 @@ from support.domain_samples import DIRECTORY
 
 from sidecar.advice.listeners import Listener, listeners_of
 from sidecar.advice.pod_network import check_pod_network
-from sidecar.config.address import TcpAddress, UnixAddress
+from sidecar.config.address import ConsoleAddress, TcpAddress, UnixAddress
 from sidecar.config.options import DaemonOptions
 from sidecar.domain.vmi import Binding, Interface, PortRange, Vmi, read_vmi
 from sidecar.problems import Severity
@@ -95,6 +95,8 @@ def test_the_listeners_of_the_options_are_those_with_a_port_that_is_known() -> N
         run_dir=Path("/run"),
         vnc=(TcpAddress("", 5900), UnixAddress(Path("/vnc")), TcpAddress("127.0.0.1", 0)),
         rdp=(TcpAddress("::1", 3389),),
+        api=(UnixAddress(Path("/api")), TcpAddress("", 8697)),
+        vnc_console=(ConsoleAddress("serial0", TcpAddress("", 5901)),),
         web=TcpAddress("10.0.2.2", 6080),
         metrics=TcpAddress("", 9090),
         insecure=True,
@@ -102,6 +104,8 @@ def test_the_listeners_of_the_options_are_those_with_a_port_that_is_known() -> N
     assert listeners_of(options) == (
         Listener("VNC", 5900, local=False),
         Listener("RDP", 3389, local=True),
+        Listener("the API", 8697, local=False),
+        Listener("VNC", 5901, local=False),
         Listener("the web", 6080, local=False),
         Listener("metrics", 9090, local=False),
     )

@@ -10,7 +10,7 @@ from support.domain_samples import DIRECTORY
 
 from sidecar.advice.container import Limits
 from sidecar.cli import doctor_machine, main
-from sidecar.cli.doctor_vmi import hook_options
+from sidecar.cli.doctor_vmi import options_in_container
 from sidecar.cli.finding import Finding, Verdict
 from sidecar.config.address import TcpAddress
 
@@ -143,7 +143,7 @@ def test_listeners_without_a_vmi_are_wrong_usage(capsys: pytest.CaptureFixture[s
 def test_the_arguments_of_a_container_do_not_meet_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VDI_SIDECAR_VNC", "127.0.0.1:1")
     monkeypatch.setenv("VDI_SIDECAR_CONFIG", "/nowhere")
-    options = hook_options(["--config", "/in/the/container", "--rdp", "127.0.0.1:3390"])
+    options = options_in_container(["--config", "/in/the/container", "--rdp", "127.0.0.1:3390"])
     assert (options.vnc, options.rdp) == ((TcpAddress("127.0.0.1", 5900),), (TcpAddress("127.0.0.1", 3390),))
 
 
