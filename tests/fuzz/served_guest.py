@@ -67,7 +67,7 @@ async def served(
 
 async def until(condition: Callable[[], Any], what: str = "what must come about") -> None:
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not condition():
                 await asyncio.sleep(0.005)
     except TimeoutError:
@@ -77,6 +77,6 @@ async def until(condition: Callable[[], Any], what: str = "what must come about"
 async def until_closed(reader: asyncio.StreamReader) -> None:
     """Takes what comes until the server has closed the connection."""
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while await reader.read(1 << 16):
                 pass

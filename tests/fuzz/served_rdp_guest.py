@@ -105,7 +105,7 @@ class ServedRdpGuest:
         """Makes sure that a client that did nothing wrong is shown what the guest draws now."""
         frames = len(witness.heard(server_pdus.FastPathUpdate))
         self.console.draw(0, 0, np.random.default_rng(frames).integers(0, 1 << 24, (8, 8)).astype(np.uint32))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(witness.heard(server_pdus.FastPathUpdate)) == frames:
                 await witness.hear()
 

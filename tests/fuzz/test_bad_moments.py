@@ -93,7 +93,7 @@ async def test_a_whole_picture_asked_for_while_an_update_is_encoded_comes_whole(
         await until(lambda: here.console.pointer.log, "the request was read")
         gate.open.set()
         covered = np.zeros((200, 320), bool)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not covered.all():
                 message = await client.receive()
                 assert isinstance(message, Update)

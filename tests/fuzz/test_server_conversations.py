@@ -82,7 +82,7 @@ async def converse(here: ServedGuest, start: bytes, steps: list[bytes | str]) ->
         if number % 3 == 0:
             await asyncio.sleep(0)
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await writer.drain()
     if len(steps) % 2:
         writer.transport.abort()

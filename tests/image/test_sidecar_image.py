@@ -147,7 +147,7 @@ class Pod:
         """virt-launcher's calls; the bus address in the domain, as it is reached from here."""
         name = "amd64-default-vnc"
         with grpc.insecure_channel(f"unix:{self.hooks / SOCKET}") as channel:
-            points = InfoStub(channel).Info(info_pb2.InfoParams(), timeout=1).hookPoints
+            points = InfoStub(channel).Info(info_pb2.InfoParams(), timeout=30).hookPoints
             assert "OnDefineDomain" in {point.name for point in points}
             parameters = callbacks_v1alpha3_pb2.OnDefineDomainParams(
                 domainXML=sample(name), vmi=(DIRECTORY / f"{name}.vmi.json").read_bytes()

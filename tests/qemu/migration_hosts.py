@@ -55,7 +55,7 @@ class Host:
     @property
     def status(self) -> Status:
         """What the sidecar tells."""
-        status: Status = self.launcher.status.Get(GetRequest(), timeout=10)
+        status: Status = self.launcher.status.Get(GetRequest(), timeout=30)
         return status
 
     @property

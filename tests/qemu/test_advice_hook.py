@@ -38,7 +38,7 @@ def vmi(*ports: int, graphics: bool = True) -> bytes:
 
 def codes(launcher: Launcher) -> set[str]:
     """Without those of the machine that the tests run on: its limits."""
-    problems = launcher.status.Get(GetRequest(), timeout=10).health.problems
+    problems = launcher.status.Get(GetRequest(), timeout=30).health.problems
     return {problem.code for problem in problems} - {
         "MemoryLimit",
         "MemoryNearlyFull",
@@ -70,7 +70,7 @@ def test_a_machine_that_comes_leaves_no_problem(
     domain = launcher.define(sample(NAME), vmi(22))
     start_qemu(dbus_display(sidecar.as_seen_here(bus_of(domain))))
     wait_until(
-        lambda: launcher.status.Get(GetRequest(), timeout=10).vm.state == "attached",
+        lambda: launcher.status.Get(GetRequest(), timeout=30).vm.state == "attached",
         "the machine is attached",
     )
     assert codes(launcher) == set()

@@ -53,7 +53,7 @@ def kill_bus(sidecar: HookSidecar) -> None:
 
 
 def status_of(launcher: Launcher) -> Status:
-    status: Status = launcher.status.Get(GetRequest(), timeout=10)
+    status: Status = launcher.status.Get(GetRequest(), timeout=30)
     return status
 
 

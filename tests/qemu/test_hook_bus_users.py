@@ -149,4 +149,4 @@ def test_a_bus_that_was_started_again_lets_in_the_same(sidecar: HookSidecar, lau
     assert b"NameAcquired" in greeting_as(QEMUS_USER, bus)
     with pytest.raises(PermissionError):
         greeting_as(STRANGER, bus)
-    assert launcher.status.Get(GetRequest(), timeout=10).vm.state == "waiting"
+    assert launcher.status.Get(GetRequest(), timeout=30).vm.state == "waiting"

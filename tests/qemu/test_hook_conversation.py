@@ -107,7 +107,7 @@ def test_info_is_answered_as_soon_as_the_socket_is_there(tmp_path: Path) -> None
             info = launcher.info()
             # nothing is to be waited for behind it: bus, viewers' port and status are there
             assert (sidecar.hook_directory / "dbus" / "bus").is_socket()
-            assert launcher.status.Get(GetRequest(), timeout=10).vm.state == "waiting"
+            assert launcher.status.Get(GetRequest(), timeout=30).vm.state == "waiting"
         assert info.name == "vdi-sidecar"
         assert list(info.versions) == list(CALLBACKS)
         assert [point.name for point in info.hookPoints] == ["OnDefineDomain", "Shutdown"]

@@ -45,7 +45,7 @@ def vmi(**annotations: str) -> bytes:
 
 def wait_until_attached(launcher: Launcher) -> Status:
     def attached() -> Status | None:
-        status: Status = launcher.status.Get(GetRequest(), timeout=10)
+        status: Status = launcher.status.Get(GetRequest(), timeout=30)
         return status if status.vm.state == "attached" else None
 
     status = wait_until(attached, "the machine is attached")
@@ -119,7 +119,7 @@ def test_the_status_counts_viewers_as_they_come_and_go(
     def expect(count: int) -> None:
         while not watched or watched[-1].service.vnc.sessions != count:
             watched.append(next(watch))
-        now = launcher.status.Get(GetRequest(), timeout=10)
+        now = launcher.status.Get(GetRequest(), timeout=30)
         assert now.service.vnc.sessions == count
         assert len(now.sessions) == count
         assert now.service.rdp.sessions == 0

@@ -46,7 +46,7 @@ def boot(start_qemu: Callable[..., Qemu]) -> Callable[[HookSidecar, Launcher], Q
         qemu = start_qemu(dbus_display(sidecar.as_seen_here(bus_of(domain))))
 
         def attached() -> bool:
-            return launcher.status.Get(GetRequest(), timeout=10).vm.state == "attached"
+            return launcher.status.Get(GetRequest(), timeout=30).vm.state == "attached"
 
         wait_until(attached, "the machine is attached")
         return qemu
@@ -112,7 +112,7 @@ def test_after_sigterm_bus_and_viewers_stay_until_the_machine_has_shut_down(star
             qemu.com1.wait_for("K1E\nK9E\n")
             with RfbClient(sidecar.address) as newcomer:
                 newcomer.until_shown(qemu.screendump())
-            assert launcher.status.Get(GetRequest(), timeout=10).service.vnc.sessions >= 1
+            assert launcher.status.Get(GetRequest(), timeout=30).service.vnc.sessions >= 1
             qemu.close()
             sidecar.assert_ends_well()
             wait_until(lambda: not is_open(viewer), "it has had the last picture, and no more")

@@ -55,7 +55,7 @@ def mutate(socket: Path, domain: bytes, vmi: bytes = VMI, context: str = "Boot")
 
 def state_of_the_machine(socket: Path) -> str:
     with dialled(socket) as channel:
-        state: str = SessionStatusStub(channel).Get(GetRequest(), timeout=10).vm.state
+        state: str = SessionStatusStub(channel).Get(GetRequest(), timeout=30).vm.state
     return state
 
 

@@ -68,7 +68,7 @@ class Pod:
         machine.start()
 
     def status(self) -> Status:
-        status: Status = self._launcher.status.Get(GetRequest(), timeout=10)
+        status: Status = self._launcher.status.Get(GetRequest(), timeout=30)
         return status
 
     def viewer(self) -> RfbClient:

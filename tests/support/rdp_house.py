@@ -146,7 +146,7 @@ def open_files() -> int:
 
 async def until(condition: Callable[[], Any]) -> None:
     """Waits until `condition` holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

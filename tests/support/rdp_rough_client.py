@@ -116,7 +116,7 @@ class RoughClient(RdpPeer):
     async def flush(self) -> None:
         """Waits until what was said has left, or the server has hung up."""
         with contextlib.suppress(ConnectionError, RuntimeError):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 await self._writer.drain()
 
     def send(self, data: bytes) -> None:

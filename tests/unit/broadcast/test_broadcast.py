@@ -117,7 +117,7 @@ class Studio:
 
     async def film(self, seen: Callable[[], Any]) -> None:
         """Moves until `seen`."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not seen():
                 self.move()
                 await asyncio.sleep(0.02)
@@ -144,7 +144,7 @@ async def studio() -> AsyncIterator[Studio]:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -176,7 +176,7 @@ async def test_what_was_begun_for_a_caller_that_gives_up_ends_before_the_next_be
 
 async def test_shutdown_is_told_after_it_was_answered(server: HookServer, channel: grpc.aio.Channel) -> None:
     assert not server.shutdown_requested.is_set()
-    await CallbacksStub(channel).Shutdown(ShutdownParams(), timeout=5)
+    await CallbacksStub(channel).Shutdown(ShutdownParams(), timeout=30)
     await asyncio.wait_for(server.shutdown_requested.wait(), 5)
 
 
@@ -193,6 +193,6 @@ async def test_shutdown_is_answered_although_the_server_leaves_for_it(
         serving = asyncio.create_task(serve())
         await ready.wait()
         async with grpc.aio.insecure_channel(f"unix:{socket_path}") as channel:
-            await CallbacksStub(channel).Shutdown(ShutdownParams(), timeout=5)
+            await CallbacksStub(channel).Shutdown(ShutdownParams(), timeout=30)
         await serving
         assert not socket_path.exists()

@@ -34,7 +34,7 @@ async def define(channel: grpc.aio.Channel, domain: bytes) -> bytes:
 
 
 async def is_there(channel: grpc.aio.Channel) -> bool:
-    info = await InfoStub(channel).Info(InfoParams(), timeout=1)
+    info = await InfoStub(channel).Info(InfoParams(), timeout=30)
     return bool(info.name == "vdi-sidecar")
 
 

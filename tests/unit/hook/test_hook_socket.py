@@ -31,10 +31,10 @@ def sockets_that_virt_launcher_sees(folder: Path) -> list[Path]:
 
 
 def info_of(path: Path) -> InfoResult:
-    """virt-launcher's first call. It gives 2 s to connecting and 1 s to the answer; here 1 s is for both."""
+    """virt-launcher's first call. It gives 2 s to connecting and 1 s to the answer: here 3 s are for both."""
     options = (("grpc.default_authority", "localhost"), ("grpc.use_local_subchannel_pool", 1))
     with grpc.insecure_channel(f"unix:{quote(str(path))}", options=options) as channel:
-        return InfoStub(channel).Info(InfoParams(), timeout=1)
+        return InfoStub(channel).Info(InfoParams(), timeout=3)
 
 
 def collect(folder: Path, leave: threading.Event) -> InfoResult | None:
@@ -273,7 +273,7 @@ async def test_twenty_rounds_leave_no_task_and_no_file_open(
             make_server() as server,
             grpc.aio.insecure_channel(f"unix:{socket_path}") as channel,
         ):
-            await InfoStub(channel).Info(InfoParams(), timeout=5)
+            await InfoStub(channel).Info(InfoParams(), timeout=30)
             assert server.watchers == 0
 
     # gRPC keeps what it has opened for its own loop until the process ends

@@ -11,7 +11,7 @@ def field(number: int, content: bytes) -> bytes:
 
 
 async def call(channel: grpc.aio.Channel, method: str, request: bytes) -> bytes:
-    answer: bytes = await channel.unary_unary(method)(request, timeout=5)
+    answer: bytes = await channel.unary_unary(method)(request, timeout=30)
     return answer
 
 

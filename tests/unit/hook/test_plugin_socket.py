@@ -49,10 +49,10 @@ async def test_alone_it_answers_the_plugin_and_the_status_and_nothing_else(
         grpc.aio.insecure_channel(f"unix:{plugin_path}") as channel,
     ):
         assert (await DomainHookServiceStub(channel).MutateDomain(REQUEST, timeout=30)).domain == b"dbus"
-        assert (await SessionStatusStub(channel).Get(GetRequest(), timeout=5)).vm.name == "fedora"
+        assert (await SessionStatusStub(channel).Get(GetRequest(), timeout=30)).vm.name == "fedora"
         for call in (
-            InfoStub(channel).Info(InfoParams(), timeout=5),
-            CallbacksStub(channel).Shutdown(ShutdownParams(), timeout=5),
+            InfoStub(channel).Info(InfoParams(), timeout=30),
+            CallbacksStub(channel).Shutdown(ShutdownParams(), timeout=30),
         ):
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await call
@@ -62,7 +62,7 @@ async def test_alone_it_answers_the_plugin_and_the_status_and_nothing_else(
 
 async def test_without_it_nobody_answers_as_a_plugin(channel: grpc.aio.Channel) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await DomainHookServiceStub(channel).MutateDomain(REQUEST, timeout=5)
+        await DomainHookServiceStub(channel).MutateDomain(REQUEST, timeout=30)
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -71,7 +71,7 @@ async def test_both_tell_the_status_of_the_same_sessions(
 ) -> None:
     screens.watched_by(3)
     for channel in (hook_channel, plugin_channel):
-        status = await SessionStatusStub(channel).Get(GetRequest(), timeout=5)
+        status = await SessionStatusStub(channel).Get(GetRequest(), timeout=30)
         assert status.service.vnc.sessions == 3
 
 

@@ -170,9 +170,9 @@ def test_no_name_keeps_the_status_from_the_others(name: str) -> None:
 
 async def test_get_tells_the_status_of_this_moment(channel: grpc.aio.Channel, screens: Screens) -> None:
     stub = SessionStatusStub(channel)
-    assert (await stub.Get(GetRequest(), timeout=5)).service.vnc.sessions == 0
+    assert (await stub.Get(GetRequest(), timeout=30)).service.vnc.sessions == 0
     screens.watched_by(2)
-    status = await stub.Get(GetRequest(), timeout=5)
+    status = await stub.Get(GetRequest(), timeout=30)
     assert (status.generation, status.service.vnc.sessions, status.vm.name) == (2, 2, "fedora")
 
 
@@ -182,7 +182,7 @@ async def test_a_status_that_cannot_be_told_is_an_internal_error(
     screens.document = {"generation": "many"}
     stub = SessionStatusStub(channel)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await stub.Get(GetRequest(), timeout=5)
+        await stub.Get(GetRequest(), timeout=30)
     assert refused.value.code() is grpc.StatusCode.INTERNAL
     assert (refused.value.details() or "").startswith("the sidecar failed in Get (TypeError: ")
 
@@ -268,7 +268,7 @@ async def test_watchers_do_not_keep_virt_launcher_waiting(unhurried, domains: Do
     streams = [watch(channel) for _ in range(3)]
     for stream in streams:
         await next_of(stream)
-    answer = await CallbacksStub(channel).OnDefineDomain(OnDefineDomainParams(domainXML=b"vnc"), timeout=5)
+    answer = await CallbacksStub(channel).OnDefineDomain(OnDefineDomainParams(domainXML=b"vnc"), timeout=30)
     assert answer.domainXML == b"dbus"
 
 

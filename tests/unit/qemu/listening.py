@@ -26,6 +26,6 @@ class Listening:
 
     async def settle(self) -> None:
         """Returns when the listener has taken everything that was sent, and the observers have heard."""
-        await self.qemu.request(None, "/", "org.freedesktop.DBus.Peer", "Ping", timeout=5)
+        await self.qemu.request(None, "/", "org.freedesktop.DBus.Peer", "Ping", timeout=30)
         await asyncio.sleep(0)
         await asyncio.sleep(0)

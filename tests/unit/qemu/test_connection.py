@@ -22,7 +22,7 @@ async def pair() -> tuple[PeerConnection, QemuSide]:
 
 
 def ping(connection: Connection) -> "asyncio.Task[list[object]]":
-    call = connection.request(None, "/", "org.freedesktop.DBus.Peer", "Ping", timeout=5)
+    call = connection.request(None, "/", "org.freedesktop.DBus.Peer", "Ping", timeout=30)
     return asyncio.create_task(call)
 
 
@@ -81,7 +81,7 @@ async def test_closing_before_it_is_opened_is_allowed() -> None:
 async def test_an_error_answer_keeps_its_name_and_text() -> None:
     peer, qemu = await pair()
     with pytest.raises(CallRefused) as caught:
-        await peer.request(None, "/nowhere", "org.example.No", "Nothing", timeout=5)
+        await peer.request(None, "/nowhere", "org.example.No", "Nothing", timeout=30)
     assert caught.value.name == "org.freedesktop.DBus.Error.UnknownMethod"
     assert "Nothing" in caught.value.text
     peer.close()
@@ -178,7 +178,7 @@ async def test_a_handler_sees_a_descriptor_that_is_open() -> None:
 
     peer.add_message_handler(look)
     reading, writing = os.pipe()
-    await qemu.request(None, "/", "a.b", "C", signature="h", body=[0], unix_fds=[reading], timeout=5)
+    await qemu.request(None, "/", "a.b", "C", signature="h", body=[0], unix_fds=[reading], timeout=30)
     assert seen == [os.fstat(reading).st_ino]
     os.close(reading)
     os.close(writing)

@@ -40,7 +40,7 @@ def exists(pid: int) -> bool:
 
 async def names_on(bus: PrivateBus) -> list[str]:
     connection = await connect_to_bus(bus.address)
-    names: list[list[str]] = await connection.request(BUS, BUS_PATH, BUS, "ListNames", timeout=5)
+    names: list[list[str]] = await connection.request(BUS, BUS_PATH, BUS, "ListNames", timeout=30)
     connection.close()
     return names[0]
 
@@ -72,7 +72,7 @@ async def say_hello_as(uid: int, path: Path) -> None:
     connection._auth = AuthExternal(uid)
     try:
         await connection.open()
-        await connection.request(BUS, BUS_PATH, BUS, "Hello", timeout=5)
+        await connection.request(BUS, BUS_PATH, BUS, "Hello", timeout=30)
     finally:
         connection.close()
 

@@ -73,7 +73,7 @@ def picture(seed: int, height: int = 200, width: int = 320) -> np.ndarray:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -81,7 +81,7 @@ async def until(condition: Callable[[], Any]) -> None:
 async def until_ended(client: Any) -> None:
     """Takes what comes until the server has closed the connection."""
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 await client.receive()
     assert client.reader.at_eof()
@@ -375,7 +375,7 @@ class TestLogin:
     async def test_who_says_nothing_is_sent_away(self) -> None:
         async with house(auth_timeout=0.2) as here:
             reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert (await reader.read()).startswith(b"RFB 003.008\n")
             writer.close()
             await writer.wait_closed()
@@ -468,7 +468,7 @@ async def test_what_changes_while_an_update_waits_in_the_queue_is_sent_when_the_
         await client.refresh()
         (viewer,) = here.server.viewers
         for transport, buffer in ((client.writer.transport, "SO_RCVBUF"), (viewer._transport, "SO_SNDBUF")):
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, getattr(socket, buffer), 4096)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, getattr(socket, buffer), 32768)
         client.writer.transport.pause_reading()
         client.request()
         client.request()
@@ -481,7 +481,7 @@ async def test_what_changes_while_an_update_waits_in_the_queue_is_sent_when_the_
         here.console.draw(0, 0, np.full((200, 320), 0x123456, np.uint32))
         await asyncio.sleep(0.05)
         client.writer.transport.resume_reading()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not client.shows(here.console.surface.frame.pixels):
                 await client.receive()
 

@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from websocket_client import REQUEST, Echo, RawClient, frame
 
-from sidecar.web import server as web_server
-from sidecar.web import websocket
+from sidecar.web import http, websocket
 from sidecar.web.server import CannotServeWeb, WebServer, start_web
 from sidecar.web.upgrade import OriginPolicy
 
@@ -373,7 +372,7 @@ async def test_a_client_that_answers_pings_stays(serve: Serve, join: Dial) -> No
 async def test_a_connection_that_does_not_finish_its_request_is_closed(
     monkeypatch: pytest.MonkeyPatch, serve: Serve, dial: Dial, request_so_far: bytes
 ) -> None:
-    monkeypatch.setattr(web_server, "HANDSHAKE_TIME", 0.1)
+    monkeypatch.setattr(http, "HANDSHAKE_TIME", 0.1)
     served = await serve()
     client = await dial(served.port)
     client.send(request_so_far)
