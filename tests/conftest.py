@@ -1,5 +1,6 @@
 """What all tests share. pytest puts this directory on the import path, hence `from support import ...`."""
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import settings
 from support.bus import Bus
 from support.guest_image import assemble
+
+from sidecar.log import EventHandler
 
 # how long an example takes says more about the machine than about what is tested
 settings.register_profile("any machine", deadline=None)
@@ -21,6 +24,14 @@ def short_dir() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="vdi-", dir="/tmp"))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture(autouse=True)
+def no_log_of_a_program_before() -> Iterator[None]:
+    """What a program that ran within a test has set up would write to that test's stderr, which is closed."""
+    yield
+    handlers = logging.getLogger().handlers
+    handlers[:] = [handler for handler in handlers if not isinstance(handler, EventHandler)]
 
 
 @pytest.fixture(scope="session")
