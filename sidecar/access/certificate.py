@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sidecar.errors import SidecarError
 from sidecar.log import get_logger
+from sidecar.regular_file import read_regular
 
 log = get_logger(__name__)
 
@@ -91,13 +92,13 @@ def public_key(certificate: bytes) -> bytes:
 
 
 def load(directory: Path) -> ServerCertificate:
-    """Certificate and key as they are now. Raises CertificateUnusable."""
-    try:
-        return _load(directory / CERTIFICATE, directory / KEY)
-    except (OSError, ValueError) as error:
-        # ssl.SSLError is an OSError
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise CertificateUnusable(f"cannot use {CERTIFICATE} and {KEY} in {directory}: {reason}") from None
+    """Certificate and key as they are now in a TLS directory. Raises CertificateUnusable."""
+    return _load(directory / CERTIFICATE, directory / KEY, f"{CERTIFICATE} and {KEY} in {directory}")
+
+
+def load_files(certificate: Path, key: Path) -> ServerCertificate:
+    """The same from files of any name."""
+    return _load(certificate, key, f"{certificate} and {key}")
 
 
 def server_context(directory: Path) -> ssl.SSLContext:
@@ -144,7 +145,16 @@ def self_signed(directory: Path, names: Sequence[str] = ()) -> None:
         raise CertificateUnusable(f"cannot make a certificate in {directory}: {lines[-1]}")
 
 
-def _load(certificate: Path, key: Path) -> ServerCertificate:
+def _load(certificate: Path, key: Path, what: str) -> ServerCertificate:
+    try:
+        return _read(certificate, key)
+    except (OSError, ValueError) as error:
+        # ssl.SSLError is an OSError
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise CertificateUnusable(f"cannot use {what}: {reason}") from None
+
+
+def _read(certificate: Path, key: Path) -> ServerCertificate:
     for _ in range(TRIES):
         contents = _content(certificate), _content(key)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -160,8 +170,7 @@ def _load(certificate: Path, key: Path) -> ServerCertificate:
 
 
 def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(LONGEST_FILE + 1)
+    content, _ = read_regular(path, LONGEST_FILE + 1)
     if len(content) > LONGEST_FILE:
         raise ValueError(f"{path.name} is longer than {LONGEST_FILE} bytes")
     return content
@@ -172,5 +181,5 @@ def _first_certificate(content: bytes) -> bytes:
     text = content.decode("ascii", "replace")
     start, end = text.find(ssl.PEM_HEADER), text.find(ssl.PEM_FOOTER)
     if not 0 <= start < end:
-        raise ValueError(f"{CERTIFICATE} has no {ssl.PEM_HEADER}")
+        raise ValueError(f"there is no {ssl.PEM_HEADER}")
     return ssl.PEM_cert_to_DER_cert(text[start : end + len(ssl.PEM_FOOTER)])

@@ -39,11 +39,6 @@ class Passwords:
             return None
         return password or None
 
-    def admits(self, user: str, matches: Callable[[str], bool]) -> bool:
-        """Whether `matches` takes the present password of `user`."""
-        password = self.password_of(user)
-        return password is not None and matches(password)
-
 
 def same(one: str, other: str) -> bool:
     """Whether two passwords are equal, found out in constant time."""

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from sidecar.access import scrypt
 from sidecar.access.users_file import LONGEST_FILE, User, UsersFileUnusable, parse
 from sidecar.log import get_logger
+from sidecar.regular_file import read_regular
 
 log = get_logger(__name__)
 
@@ -88,13 +89,8 @@ def read_users(path: Path) -> list[User]:
 
 
 def _content(path: Path) -> tuple[bytes, _Identity]:
-    # a pipe must not hold up the main loop
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError("it is not a regular file")
-        return file.read(LONGEST_FILE + 1), _identity(found)
+    content, found = read_regular(path, LONGEST_FILE + 1)
+    return content, _identity(found)
 
 
 def _identity(found: os.stat_result) -> _Identity:

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from sidecar.cli.setting import Parsed, SettingsCommand, setting
 from sidecar.cli.shared import FILE
 from sidecar.config.address import ListenAddress, TcpAddress, UnixAddress, parse_listen_address
-from sidecar.config.password import read_password
+from sidecar.config.password import read_password_once
 from sidecar.errors import SidecarError, UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _complete_port(ctx: click.Context, _parameter: click.Parameter, incomplete: 
         if given.get("password_file") is None:
             # a shell that completes cannot ask
             raise UsageError("a password is needed")
-        return read_password(given["password_file"])
+        return read_password_once(given["password_file"])
 
     def tls() -> "ssl.SSLContext":
         return tls_context(given.get("ca"), verify=not given.get("tls_insecure"))
@@ -169,7 +169,7 @@ def console(
 
     manner = Manner(parse_escape(escape), write=not read_only, history=not no_history)
     server = Server(vnc, ca is not None or tls_name is not None, insecure_plain, tls_name)
-    password = None if password_file is None else partial(read_password, password_file)
+    password = None if password_file is None else partial(read_password_once, password_file)
     return server.visit(user, password, tls, List(_print_ports) if as_list else Attach(name, manner))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from sidecar.config.password import LONGEST_PASSWORD, read_password, read_password_from
+from sidecar.config.password import LONGEST_PASSWORD, read_password_from, read_password_once
 from sidecar.errors import UsageError
 
 
@@ -14,7 +14,7 @@ def given_secret(path: Path | None, from_stdin: bool) -> str | None:
     if path is not None and from_stdin:
         raise UsageError("--password-file and --password-stdin exclude each other")
     if path is not None:
-        return read_password(path)
+        return read_password_once(path)
     return read_password_from(sys.stdin.buffer, "the password on standard input") if from_stdin else None
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import stat
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from sidecar.control.certificate_names import ClientCertificate
 from sidecar.control.role import Role
 from sidecar.errors import SidecarError
 from sidecar.log import get_logger
+from sidecar.regular_file import read_regular
 
 log = get_logger(__name__)
 
@@ -28,6 +30,10 @@ _RoleName = Literal["viewer", "operator", "admin"]
 
 class RolesUnusable(SidecarError):
     """The file cannot be read, or says what cannot be."""
+
+
+class RolesUnreadable(RolesUnusable):
+    """The system does not give the file; it may the next time, without a change of it."""
 
 
 class _Certificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +98,8 @@ class RolesFile:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._seen: tuple[int, ...] | None = None
+        self._fault = ""
+        """What was wrong with the file, as the log has said."""
         self._roles = Roles()
         if path is not None:
             # what changes from here on is seen by `now`
@@ -104,13 +112,15 @@ class RolesFile:
             return self._roles
         seen = _stamp(self._path)
         if seen != self._seen:
-            self._seen = seen
             try:
-                self._roles = read_roles(self._path)
+                self._roles, self._seen, self._fault = read_roles(self._path), seen, ""
                 log.info("roles read", path=str(self._path))
             except RolesUnusable as error:
                 self._roles = Roles()
-                log.warning("nobody has a role by the roles file", cause=str(error))
+                self._seen = None if isinstance(error, RolesUnreadable) else seen
+                if str(error) != self._fault:
+                    self._fault = str(error)
+                    log.warning("nobody has a role by the roles file", cause=self._fault)
         return self._roles
 
 
@@ -120,16 +130,17 @@ def _stamp(path: Path) -> tuple[int, ...]:
         found = os.stat(path)
     except OSError:
         return ()
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode)
 
 
 def read_roles(path: Path) -> Roles:
     """Reads the file. Raises RolesUnusable."""
     try:
-        with path.open("rb") as file:
-            content = file.read(LONGEST_FILE + 1)
+        content, found = read_regular(path, LONGEST_FILE + 1)
         if len(content) > LONGEST_FILE:
             raise RolesUnusable(f"{path} is longer than {LONGEST_FILE} bytes: no roles are read from it")
+        if found.st_mode & stat.S_IWOTH:
+            raise RolesUnusable(f"cannot use the roles in {path}: everybody can write it, chmod o-w")
         read = msgspec.convert(tomllib.loads(content.decode()), _File)
         return Roles(
             dict(_certificate(entry) for entry in _weakest_first(read.certificate)),
@@ -137,7 +148,7 @@ def read_roles(path: Path) -> Roles:
         )
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise RolesUnusable(f"cannot read the roles in {path}: {reason}") from None
+        raise RolesUnreadable(f"cannot read the roles in {path}: {reason}") from None
     except (ValueError, RecursionError) as error:
         # those of tomllib and msgspec, and of what is no UTF-8, are ValueErrors
         raise RolesUnusable(f"cannot use the roles in {path}: {error}") from None

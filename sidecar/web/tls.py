@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 from sidecar.access.certificate import LONGEST_FILE, CertificateUnusable, load
 from sidecar.log import get_logger
+from sidecar.regular_file import read_regular
 
 log = get_logger(__name__)
 
@@ -79,9 +80,8 @@ def fault_of(context: ssl.SSLContext | None, error: Exception) -> str:
 def _trust(context: ssl.SSLContext, authorities: Path) -> None:
     """Has `context` take what the certificates in a PEM file have signed. Raises CertificateUnusable."""
     try:
-        with authorities.open("rb") as file:
-            # what is longer is cut off amid a certificate, and so refused
-            content = file.read(LONGEST_FILE)
+        # what is longer is cut off amid a certificate, and so refused
+        content, _ = read_regular(authorities, LONGEST_FILE)
         context.load_verify_locations(cadata=content.decode("ascii"))
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error

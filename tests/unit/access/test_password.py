@@ -19,7 +19,6 @@ def test_all_names_share_it() -> None:
 def test_where_nobody_is_asked_there_is_no_password() -> None:
     assert not Passwords().asked
     assert Passwords().password_of("me") is None
-    assert not Passwords().admits("me", lambda _: True)
 
 
 def test_an_empty_or_unreadable_password_lets_nobody_in() -> None:
@@ -29,13 +28,6 @@ def test_an_empty_or_unreadable_password_lets_nobody_in() -> None:
     for read in (unreadable, str):
         passwords = Passwords(read)
         assert passwords.password_of("me") is None
-        assert not passwords.admits("me", lambda _: True)
-
-
-def test_who_knows_it_comes_in() -> None:
-    passwords = Passwords(lambda: "secret")
-    assert passwords.admits("me", lambda password: same("secret", password))
-    assert not passwords.admits("me", lambda password: same("Secret", password))
 
 
 @pytest.mark.parametrize("text", ["", "a", "p\u00e4ss", "\udcff", "\0"])

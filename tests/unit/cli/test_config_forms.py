@@ -14,7 +14,7 @@ from sidecar.config.address import (
     parse_listen_address,
     parse_tcp_address,
 )
-from sidecar.config.password import LONGEST_PASSWORD, PasswordUnreadable, read_password
+from sidecar.config.password import LONGEST_PASSWORD, PasswordUnreadable, read_password, read_password_once
 from sidecar.config.quantity import parse_mebibytes, parse_seconds
 from sidecar.config.run_directory import RunDirectoryUnsafe, default_run_directory, prepare_run_directory
 from sidecar.errors import UsageError
@@ -162,6 +162,22 @@ def test_a_password_file_that_is_none_is_refused_and_not_shown(
 def test_a_password_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(PasswordUnreadable, match=r"cannot read the password file .*none: no such file"):
         read_password(tmp_path / "none")
+
+
+def test_a_pipe_holds_up_nobody_who_reads_a_password_and_gives_it_to_a_command(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    # a descriptor for both, so that the pipe has a writer that says nothing, and then one that ends
+    end = os.open(tmp_path / "pipe", os.O_RDWR)
+    with pytest.raises(PasswordUnreadable, match=r"cannot read the password file .*not a regular file"):
+        read_password(tmp_path / "pipe")
+    os.close(end)
+    with pytest.raises(PasswordUnreadable, match="not a regular file"):
+        read_password(tmp_path / "pipe")
+    reading, writing = os.pipe()
+    os.write(writing, b"secret\n")
+    os.close(writing)
+    assert read_password_once(Path(f"/dev/fd/{reading}")) == "secret"
+    os.close(reading)
 
 
 def test_the_run_directory_follows_the_users_own_runtime_directory(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """The file that says who has which role."""
 
+import errno
 import os
 import pwd
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -109,6 +111,36 @@ def test_a_file_that_goes_takes_its_roles_along(tmp_path: Path, caplog: pytest.L
     for _ in range(2):
         assert file.now().of_certificate(certificate()) is None
     assert caplog.text.count("nobody has a role by the roles file") == 1
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "roles"
+    path.write_text('[[certificate]]\nrole = "viewer"\ncn = "ann"\n')
+    file = RolesFile(path)
+    path.write_text('[[certificate]]\nrole = "operator"\ncn = "ann"\n')
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            roles_module, "read_regular", Mock(side_effect=OSError(errno.EMFILE, "Too many open files"))
+        )
+        assert file.now().of_certificate(certificate()) is None
+    assert file.now().of_certificate(certificate()) is Role.OPERATOR
+
+
+def test_a_pipe_or_a_file_that_everybody_can_write_gives_nobody_a_role(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RolesUnusable, match="not a regular file"):
+        RolesFile(tmp_path / "pipe")
+    path = tmp_path / "roles"
+    path.write_text('[[certificate]]\nrole = "viewer"\ncn = "ann"\n')
+    file = RolesFile(path)
+    path.chmod(0o666)
+    assert file.now().of_certificate(certificate()) is None
+    with pytest.raises(RolesUnusable, match="everybody can write it"):
+        RolesFile(path)
+    path.chmod(0o644)
+    assert file.now().of_certificate(certificate()) is Role.VIEWER
 
 
 @pytest.mark.parametrize(
