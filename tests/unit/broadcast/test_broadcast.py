@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.film import FilmTime
 from support.synthetic_guest import SyntheticConsole
 
 from sidecar.broadcast import broadcast as module
@@ -97,10 +98,13 @@ class Watcher(Receiver):
 
 
 class Studio:
-    def __init__(self, console: SyntheticConsole, broadcast: Broadcast, recorder: Recorder) -> None:
+    def __init__(
+        self, console: SyntheticConsole, broadcast: Broadcast, recorder: Recorder, time: FilmTime
+    ) -> None:
         self.console = console
         self.broadcast = broadcast
         self.recorder = recorder
+        self.time = time
         self._number = 0
 
     def watcher(self, **options: Any) -> Watcher:
@@ -109,7 +113,8 @@ class Studio:
         return watcher
 
     def move(self) -> None:
-        """The whole screen changes."""
+        """The whole screen changes, as the next picture of a film does."""
+        self.time.picture()
         self._number += 1
         frame = self.console.surface.frame
         pixels = np.random.default_rng(self._number).integers(0, 1 << 24, (frame.height, frame.width))
@@ -122,6 +127,11 @@ class Studio:
                 self.move()
                 await asyncio.sleep(0.02)
 
+    async def rest(self, *watchers: Watcher) -> None:
+        """Moves no more, until these show exactly what is there."""
+        self.time.end()
+        await until(lambda: self.is_exact(*watchers))
+
     def is_exact(self, *watchers: Watcher) -> bool:
         return all(np.array_equal(each.shown, self.console.surface.frame.pixels) for each in watchers)
 
@@ -129,12 +139,12 @@ class Studio:
 @contextlib.asynccontextmanager
 async def studio() -> AsyncIterator[Studio]:
     """At its end no timer, task or encoder of the broadcast is left."""
-    tasks, recorder = asyncio.all_tasks(), Recorder()
+    tasks, recorder, time = asyncio.all_tasks(), Recorder(), FilmTime()
     console = SyntheticConsole(0, *SIZE)
     with ThreadPoolExecutor(2) as pool:
-        broadcast = Broadcast(console, SegmentStore(pool), recorder)
+        broadcast = Broadcast(console, SegmentStore(pool), recorder, clock=time)
         try:
-            yield Studio(console, broadcast, recorder)
+            yield Studio(console, broadcast, recorder, time)
         finally:
             recorder.may_go_on.set()
             broadcast.close()
@@ -152,12 +162,12 @@ async def until(condition: Callable[[], Any]) -> None:
 async def test_what_moves_is_one_picture_for_all_who_take_video_and_exact_at_rest() -> None:
     async with studio() as here:
         one, other, exact = here.watcher(), here.watcher(), here.watcher(video=False)
-        await until(lambda: here.is_exact(one, other, exact))
+        await here.rest(one, other, exact)
         await here.film(lambda: len(one.videos) >= 5)
         assert one.videos == other.videos
         assert exact.videos == []
         assert here.recorder.opened == 1
-        await until(lambda: here.is_exact(one, other, exact))
+        await here.rest(one, other, exact)
         assert len(here.recorder.pictures) == len(one.videos)
 
 
@@ -198,10 +208,11 @@ async def test_a_newcomer_is_served_when_the_only_watcher_leaves_amid_its_pictur
         await asyncio.sleep(0.05)
         here.broadcast.remove(one)
         # until all timers of the film have run out
+        here.time.end()
         await asyncio.sleep(3 * module.REFINE)
         here.recorder.may_go_on.set()
         # nothing moves any more: nothing but the end of that picture can wake it
-        await until(lambda: here.is_exact(other))
+        await here.rest(other)
 
 
 async def test_an_encoder_that_fails_is_not_asked_again_and_all_is_shown_exactly() -> None:
@@ -211,11 +222,11 @@ async def test_an_encoder_that_fails_is_not_asked_again_and_all_is_shown_exactly
         here.recorder.fails = True
         before = list(one.videos)
         await here.film(lambda: here.recorder.closed)
-        await until(lambda: here.is_exact(one, other))
+        await here.rest(one, other)
         here.recorder.fails = False
         for _ in range(10):
             here.move()
-            await until(lambda: here.is_exact(one, other))
+            await here.rest(one, other)
         assert one.videos[: len(before)] == before
         assert len(one.videos) == len(here.recorder.pictures)
         assert one.failures == other.failures == []
@@ -232,7 +243,7 @@ async def test_another_size_amid_a_picture_begins_another_stream() -> None:
         here.move()
         await asyncio.sleep(0.05)
         here.recorder.may_go_on.set()
-        await until(lambda: here.is_exact(watcher))
+        await here.rest(watcher)
         # the picture of the old size is nobody's any more
         assert len(watcher.videos) == before
         await here.film(lambda: len(watcher.videos) >= before + 2)
@@ -252,7 +263,7 @@ async def test_a_watcher_whose_decoder_begins_anew_amid_a_picture_does_not_get_i
         await here.film(lambda: len(watcher.videos) > before)
         key_frames = [number for number, (_, key) in enumerate(here.recorder.pictures, 1) if key]
         assert watcher.videos[before] in key_frames
-        await until(lambda: here.is_exact(watcher))
+        await here.rest(watcher)
 
 
 async def test_a_watcher_that_has_no_room_is_left_out_and_comes_back_by_a_key_frame() -> None:
@@ -283,16 +294,16 @@ async def test_a_hidden_watcher_gets_nothing_of_what_was_on_its_way() -> None:
         assert len(watcher.videos) == before
         watcher.is_visible = True
         here.broadcast.wake_for(watcher)
-        await until(lambda: here.is_exact(watcher))
+        await here.rest(watcher)
 
 
 async def test_a_watcher_that_cannot_be_sent_to_fails_alone() -> None:
     async with studio() as here:
         broken, good = here.watcher(), here.watcher()
-        await until(lambda: here.is_exact(broken, good))
+        await here.rest(broken, good)
         broken.breaks = True
         here.move()
-        await until(lambda: here.is_exact(good))
+        await here.rest(good)
         assert [str(failure) for failure in broken.failures] == ["cannot be sent"]
 
 
@@ -301,7 +312,7 @@ async def test_an_exact_encoder_that_fails_fails_those_who_wait_for_it(
 ) -> None:
     async with studio() as here:
         watcher = here.watcher(video=False)
-        await until(lambda: here.is_exact(watcher))
+        await here.rest(watcher)
 
         def fail(*_: object) -> None:
             raise RuntimeError("a fault of an encoder")
@@ -311,7 +322,7 @@ async def test_an_exact_encoder_that_fails_fails_those_who_wait_for_it(
         await until(lambda: watcher.failures)
         monkeypatch.undo()
         other = here.watcher(video=False)
-        await until(lambda: here.is_exact(other))
+        await here.rest(other)
 
 
 async def test_a_stream_that_nobody_needs_gives_its_encoder_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,7 +333,7 @@ async def test_a_stream_that_nobody_needs_gives_its_encoder_back(monkeypatch: py
         await here.film(lambda: len(watcher.videos) >= 3)
         await until(lambda: here.recorder.closed >= 1)
         await here.film(lambda: here.recorder.opened >= 2)
-        await until(lambda: here.is_exact(watcher))
+        await here.rest(watcher)
 
 
 async def test_closing_amid_a_picture_leaves_nothing() -> None:

@@ -97,11 +97,13 @@ async def test_it_stays_over_a_film_and_the_film_is_exact_when_both_are_over() -
         def play() -> bool:
             nonlocal number
             number += 1
+            here.film.picture()
             here.console.draw(0, 0, np.full(SIZE[::-1], number * 0x030201 & 0xFFFFFF, np.uint32))
             assert box_stands()
             return client.screen.codecs.count(VIDEO) >= 6
 
         await client.until(play, "a film under the message")
+        here.film.end()
         await client.until_shown(with_message(here))
         show_message_to_all(here.registry, "Over.", SHORT)
         await client.until_shown(plain(here))

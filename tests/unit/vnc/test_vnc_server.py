@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.film import FilmTime
 from support.rfb_client import AsyncRfbClient
 from support.rfb_session import SECURITY_VENCRYPT, Refused
 from support.rfb_wire import ALL_PSEUDO, BGRX, Encoding, Update, jpeg_quality
@@ -35,7 +36,13 @@ class House:
     """A server with its guest, registry and store, listening on a loopback port."""
 
     def __init__(
-        self, guest: SyntheticGuest, registry: Registry, store: SegmentStore, server: VncServer, port: int
+        self,
+        guest: SyntheticGuest,
+        registry: Registry,
+        store: SegmentStore,
+        server: VncServer,
+        port: int,
+        film: FilmTime,
     ) -> None:
         self.server = server
         self.guest = guest
@@ -43,6 +50,8 @@ class House:
         self.registry = registry
         self.store = store
         self.port = port
+        self.film = film
+        """The time by which it is judged what moves."""
 
     def connect(self, **options: Any) -> Any:
         return AsyncRfbClient.connect(("127.0.0.1", self.port), **options)
@@ -56,9 +65,11 @@ async def house(policy: Policy | None = None, **options: Any) -> AsyncIterator[H
         store = SegmentStore(pool)
         seats = Seats(guest)
         layout = Layout("us")
-        with contextlib.closing(Broadcasts(store)) as broadcasts:
+        film = FilmTime()
+        with contextlib.closing(Broadcasts(store, clock=film)) as broadcasts:
             async with VncServer(guest, registry, broadcasts, seats, layout=layout, **options) as server:
-                yield House(guest, registry, store, server, await server.listen_tcp("127.0.0.1", 0))
+                port = await server.listen_tcp("127.0.0.1", 0)
+                yield House(guest, registry, store, server, port, film)
     assert registry.count() == 0
     assert registry.waiting == 0
 
@@ -235,11 +246,12 @@ async def test_what_moves_goes_lossy_and_what_rests_becomes_exact() -> None:
         was_lossy = False
         for seed in range(25):
             noise = np.random.default_rng(seed).integers(0, 1 << 24, (200, 320)).astype(np.uint32)
+            here.film.picture()
             here.console.draw(0, 0, noise)
             await client.refresh(incremental=True)
             was_lossy |= not np.array_equal(client.rgb, noise)
-            await asyncio.sleep(0.03)
         assert was_lossy
+        here.film.end()
         await client.until_shown(here.console.surface.frame.pixels)
 
 
