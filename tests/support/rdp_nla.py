@@ -1,6 +1,7 @@
 """Network level authentication of the scripted RDP client, over its TLS connection."""
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from spnego._credssp_structures import TSRequest
 from support import rdp_client_pdus as client
@@ -16,15 +17,14 @@ class NlaRefused(Exception):
 
 
 async def prove(peer: RdpPeer, user: str, password: str) -> None:
-    """Through CredSSP, after `negotiate`. Raises NlaRefused.
-
-    The server's certificate has an elliptic key, as `support.certificate` makes them.
-    """
+    """Through CredSSP, after `negotiate`. Raises NlaRefused."""
     certificate = peer._writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     key = x509.load_der_x509_certificate(certificate).public_key()
-    credentials = CredSspClient(
-        key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint), user, password
-    )
+    if isinstance(key, rsa.RSAPublicKey):
+        bound = key.public_bytes(Encoding.DER, PublicFormat.PKCS1)
+    else:
+        bound = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    credentials = CredSspClient(bound, user, password)
     peer.send(credentials.negotiate())
     peer.send(credentials.authenticate(await _request(peer)))
     answer = await _request(peer)
