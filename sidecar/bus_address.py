@@ -5,6 +5,7 @@ import re
 import string
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from sidecar.errors import UsageError
 
@@ -18,6 +19,20 @@ def bus_address_of(socket: Path) -> str:
     """The address of the bus on a unix socket: bytes other than the plain ones as %XX."""
     path = "".join(chr(octet) if octet in _PLAIN else f"%{octet:02x}" for octet in os.fsencode(socket))
     return f"unix:path={path}"
+
+
+def unix_socket_of(address: str) -> bytes | None:
+    """Where the first unix socket of an address is, as connect(2) takes it; None: there is none."""
+    for one in address.split(";"):
+        transport, _, rest = one.partition(":")
+        keys = dict(pair.partition("=")[::2] for pair in rest.split(","))
+        if transport != "unix":
+            continue
+        if path := keys.get("path"):
+            return unquote_to_bytes(path)
+        if name := keys.get("abstract"):
+            return b"\0" + unquote_to_bytes(name)
+    return None
 
 
 def check_bus_address(address: str) -> None:

@@ -4,10 +4,12 @@ import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 from dbus_fast import Message, MessageType
 
+from sidecar.bus_address import bus_address_of, unix_socket_of
 from sidecar.drop_in.ending import Ending
 from sidecar.errors import SidecarError, UsageError
 from sidecar.qemu.connection import Connection, connect_to_bus
@@ -44,22 +46,24 @@ def session_bus(environment: Mapping[str, str]) -> str:
         return address
     directory = environment.get("XDG_RUNTIME_DIR")
     if directory and os.path.exists(f"{directory}/bus"):
-        return f"unix:path={directory}/bus"
+        return bus_address_of(Path(directory) / "bus")
     raise UsageError("there is no session bus here: say --dbus-address ADDRESS")
 
 
 def connect_to_peer(address: str) -> int:
     """A descriptor connected to the unix socket of a D-Bus address. Raises UsageError, SidecarError."""
-    transport, _, rest = address.partition(":")
-    keys = dict(pair.partition("=")[::2] for pair in rest.split(","))
-    if transport != "unix" or not (keys.get("path") or keys.get("abstract")):
+    place = unix_socket_of(address)
+    if place is None:
         raise UsageError(
             f"{address} is no unix socket, which a peer-to-peer connection needs: add --bus-name"
         )
-    place = keys.get("path") or "\0" + keys["abstract"]
     with socket.socket(socket.AF_UNIX) as sock:
+        # never waits: a unix socket is connected at once, or its queue is full
+        sock.setblocking(False)
         try:
             sock.connect(place)
+        except BlockingIOError:
+            raise SidecarError(f"cannot connect to {address}: QEMU takes nobody now") from None
         except OSError as error:
             raise SidecarError(f"cannot connect to {address}: {error.strerror or error}") from None
         return sock.detach()

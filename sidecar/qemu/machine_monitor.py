@@ -76,7 +76,7 @@ class SocketMonitor:
                 qmp = await stack.enter_async_context(Qmp(self._path))
             except ConnectionLost as error:
                 # it serves one client at a time, and lets the others wait
-                late = isinstance(error.__cause__, TimeoutError)
+                late = isinstance(error.__cause__, TimeoutError | BlockingIOError)
                 self._reason = f"{error}{'; is another program connected to it?' if late else ''}"
                 self._failures += 1
                 raise MachineUnreachable(self._reason) from error

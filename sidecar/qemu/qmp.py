@@ -52,15 +52,18 @@ class Qmp(asyncio.Protocol):
         sock = socket.socket(socket.AF_UNIX)
         try:
             sock.setblocking(False)
+            # never waits: a unix socket is connected at once, or its queue is full, which loops do not tell
+            sock.connect(str(self._path))
             async with asyncio.timeout(10):
-                await loop.sock_connect(sock, str(self._path))
                 self._transport, _ = await loop.create_unix_connection(lambda: self, sock=sock)
                 self._socket = sock
                 await self._greeted
                 await self.execute("qmp_capabilities")
         except (OSError, TimeoutError) as error:
             self._end(sock)
-            raise ConnectionLost(f"no monitor at {self._path}: {error or 'it does not answer'}") from error
+            busy = isinstance(error, BlockingIOError | TimeoutError)
+            reason = "it does not answer" if busy else error
+            raise ConnectionLost(f"no monitor at {self._path}: {reason}") from error
         except BaseException:
             self._end(sock)
             raise

@@ -1,6 +1,7 @@
 """The monitor client against a monitor that the test plays; a real one is in tests/qemu."""
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -9,7 +10,10 @@ from pathlib import Path
 import pytest
 from monitor_side import GREETING, monitor, returns
 
+from sidecar.machine import MachineUnreachable
 from sidecar.qemu.errors import ConnectionLost, QmpRefused
+from sidecar.qemu.machine import QmpMachine
+from sidecar.qemu.machine_monitor import SocketMonitor
 from sidecar.qemu.qmp import MAX_LINE, Qmp
 
 
@@ -157,6 +161,23 @@ async def test_no_monitor_is_said_plainly(short_dir: Path) -> None:
     with pytest.raises(ConnectionLost, match=f"no monitor at {short_dir}/qmp"):
         async with Qmp(short_dir / "qmp"):
             pass
+
+
+async def test_a_monitor_with_too_many_in_its_queue_is_told_as_one_that_is_busy(short_dir: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket(socket.AF_UNIX))
+        server.bind(str(short_dir / "qmp"))
+        server.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                other = stack.enter_context(socket.socket(socket.AF_UNIX))
+                other.setblocking(False)
+                other.connect(str(short_dir / "qmp"))
+        with pytest.raises(ConnectionLost, match="does not answer"):
+            async with Qmp(short_dir / "qmp"):
+                pass
+        with pytest.raises(MachineUnreachable, match="is another program connected to it"):
+            await QmpMachine(SocketMonitor(short_dir / "qmp")).pause()
 
 
 async def test_nothing_stays_open(short_dir: Path) -> None:
