@@ -181,5 +181,5 @@ def _first_certificate(content: bytes) -> bytes:
     text = content.decode("ascii", "replace")
     start, end = text.find(ssl.PEM_HEADER), text.find(ssl.PEM_FOOTER)
     if not 0 <= start < end:
-        raise ValueError(f"there is no {ssl.PEM_HEADER}")
+        raise ValueError(f"the certificate has no {ssl.PEM_HEADER}")
     return ssl.PEM_cert_to_DER_cert(text[start : end + len(ssl.PEM_FOOTER)])

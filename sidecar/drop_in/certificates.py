@@ -4,7 +4,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from sidecar.access.certificate import LONGEST_FILE, CertificateUnusable, ServerCertificate
+from sidecar.access.certificate import ServerCertificate, load_files
 
 SERVER_CERTIFICATE: Final = "server-cert.pem"
 SERVER_KEY: Final = "server-key.pem"
@@ -40,19 +40,4 @@ class Certificates:
         return context
 
     def _read(self) -> ServerCertificate:
-        try:
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            # TigerVNC 1.12 waits for ever when what is for it comes together with a ticket
-            context.num_tickets = 0
-            # without a password OpenSSL would ask for that of an encrypted key on the terminal
-            context.load_cert_chain(self._certificate, self._key, password=lambda: b"")
-            with self._certificate.open(encoding="ascii", errors="replace") as file:
-                text = file.read(LONGEST_FILE)
-            start, end = text.index(ssl.PEM_HEADER), text.index(ssl.PEM_FOOTER)
-            return ServerCertificate(
-                context, ssl.PEM_cert_to_DER_cert(text[start : end + len(ssl.PEM_FOOTER)])
-            )
-        except (OSError, ValueError) as error:
-            # ssl.SSLError is an OSError
-            reason = (error.strerror if isinstance(error, OSError) else None) or error
-            raise CertificateUnusable(f"cannot use {self._certificate} and {self._key}: {reason}") from None
+        return load_files(self._certificate, self._key)
