@@ -76,5 +76,6 @@ def reachable(options: HookOptions) -> dict[str, int]:
     """Ports of the sidecar that another pod can connect to, by what is served there."""
     listeners: list[tuple[str, Any]] = [("vnc", each) for each in options.vnc]
     listeners += [("rdp", each) for each in options.rdp]
+    listeners += [("api", each) for each in options.api]
     listeners += [("web", options.web), ("metrics", options.metrics)]
     return {name: each.port for name, each in listeners if isinstance(each, TcpAddress) and not each.is_local}

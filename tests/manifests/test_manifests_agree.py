@@ -14,6 +14,9 @@ from sidecar.domain.vmi import read_vmi
 
 VM_LABEL = "vdi-sidecar/vm"
 CONSOLES = {"podSelector": {"matchLabels": {"vdi-sidecar/console": "true"}}}
+MANAGERS = {"podSelector": {"matchLabels": {"vdi-sidecar/manager": "true"}}}
+
+COPIED = {"password", "users", "client-ca.crt", "roles.toml"}
 
 every_machine = pytest.mark.parametrize("machine", machines(), ids=lambda machine: machine.directory)
 
@@ -25,7 +28,8 @@ def test_each_way_to_run_it_is_there() -> None:
         ("rdp", "vnc"),
         ("rdp", "vnc", "web"),
         ("metrics", "rdp", "vnc"),
-        ("metrics", "rdp", "vnc", "web"),
+        ("api", "rdp", "vnc"),
+        ("api", "metrics", "rdp", "vnc", "web"),
     }
 
 
@@ -46,7 +50,11 @@ def test_the_program_understands_its_arguments(machine: Machine) -> None:
     served = reachable(options)
     assert len(set(served.values())) == len(served)
     if served:
-        assert options.auth == "password"
+        assert options.auth in ("password", "ticket")
+    if "api" in served:
+        # a way in that takes no password needs somebody who has a role
+        assert options.api_client_ca is not None
+        assert options.api_roles is not None
     # what says how the domain is rewritten stands in annotations, where the shim's script sees it too
     assert (options.graphics, options.screen, options.audio, options.input) == (None, None, None, None)
 
@@ -54,9 +62,12 @@ def test_the_program_understands_its_arguments(machine: Machine) -> None:
 @every_machine
 def test_files_of_the_command_line_are_on_its_volume(machine: Machine) -> None:
     options, volume = understood(machine.sidecars[0]), machine.sidecars[0].get("pvc", {})
-    for path in (options.password_file, options.tls_dir, options.bus_dir):
+    copied = (options.password_file, options.users_file, options.api_client_ca, options.api_roles)
+    for path in (*copied, options.tls_dir, options.bus_dir):
         if path is not None:
             assert path.is_relative_to(volume["volumePath"])
+    # what the Job copies: its script is run by test_secrets_on_a_volume
+    assert {path.name for path in copied if path is not None} <= COPIED
     if options.bus_dir is not None:
         assert str(options.bus_dir_for_qemu) == volume["sharedComputePath"]
     else:
@@ -102,6 +113,7 @@ def test_consoles_get_in_and_the_guest_keeps_its_own_ports(machine: Machine) -> 
         assert not machine.of_kind("NetworkPolicy")
         return
     metrics = {served.pop("metrics")} if "metrics" in served else set()
+    api = {served.pop("api")} if "api" in served else set()
     by_whom: dict[str, set[int]] = {}
     for policy in machine.of_kind("NetworkPolicy"):
         assert policy["spec"]["policyTypes"] == ["Ingress"]
@@ -112,6 +124,7 @@ def test_consoles_get_in_and_the_guest_keeps_its_own_ports(machine: Machine) -> 
             for whom in rule.get("from", [{}]):
                 by_whom.setdefault(json.dumps(whom, sort_keys=True), set()).update(ports)
     assert by_whom.pop(json.dumps(CONSOLES)) == set(served.values())
+    assert by_whom.pop(json.dumps(MANAGERS), set()) == api
     assert by_whom.pop("{}") == machine.guest_ports
     assert set().union(*by_whom.values()) == metrics
     assert machine.metadata["labels"][VM_LABEL] == machine.name

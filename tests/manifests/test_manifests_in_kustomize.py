@@ -57,10 +57,12 @@ def test_what_people_apply_is_there() -> None:
         "manifests/vm",
         "manifests/vmi",
         "manifests/examples/annotate-vmi",
+        "manifests/examples/api",
         "manifests/examples/bus-on-pvc",
         "manifests/examples/everything",
         "manifests/examples/metrics",
         "manifests/examples/sidecar-shim",
+        "manifests/examples/tickets",
         "manifests/examples/web",
     }
 

@@ -58,7 +58,9 @@ def test_secret_job_and_machine_are_of_one_name() -> None:
     words = shlex.split(COMMANDS[2])
     (claim, job) = BUILT["manifests/secrets"]
     volumes = job["spec"]["template"]["spec"]["volumes"]
-    assert words[words.index("generic") + 1] == volumes[0]["secret"]["secretName"]
+    secret, config_map = volumes[0]["projected"]["sources"]
+    assert words[words.index("generic") + 1] == secret["secret"]["name"]
+    assert f"create configmap {config_map['configMap']['name']} " in PAGE
     assert shlex.split(COMMANDS[4])[-1] == f"job/{job['metadata']['name']}"
     assert f"a volume `{claim['metadata']['name']}`" in PAGE
 

@@ -63,3 +63,22 @@ def test_a_secret_that_lacks_a_file_changes_nothing(secret: Path, volume: Path) 
     assert {name: (volume / name).read_text() for name in FILES} == {
         name: f"{name} of now\n" for name in FILES
     }
+
+
+def test_users_and_roles_are_copied_where_there_are_any(secret: Path, volume: Path) -> None:
+    for name in ("users", "client-ca.crt", "roles.toml"):
+        (secret / name).write_text(f"{name} of now\n")
+    assert copy(secret, volume).returncode == 0
+    found = {path.name: (path.read_text(), path.stat().st_mode & 0o777) for path in volume.iterdir()}
+    names = (*FILES, "users", "client-ca.crt", "roles.toml")
+    assert found == {name: (f"{name} of now\n", 0o600) for name in names}
+
+
+def test_what_has_been_taken_away_is_on_the_volume_no_more(secret: Path, volume: Path) -> None:
+    (secret / "users").write_text("ann\n")
+    copy(secret, volume)
+    # a run that fails leaves what it has begun with
+    (volume / ".roles.toml.new").write_text("never applied\n")
+    (secret / "users").unlink()
+    assert copy(secret, volume).returncode == 0
+    assert sorted(path.name for path in volume.iterdir()) == sorted(FILES)
