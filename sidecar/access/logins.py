@@ -117,6 +117,14 @@ class Logins:
         if self._throttle is not None:
             self._throttle.succeeded(attempt.host)
 
+    def holds(self, grant: Grant) -> bool:
+        """Whether who has got `grant` would get the same now; a change of the machine's password changes
+        nothing for those who are in."""
+        if grant.method != "user":
+            return True
+        known = self._user(grant.user)
+        return known is not None and known.grant == grant
+
     async def _matches(self, attempt: Attempt, users: Users, known: User | None, password: str) -> bool:
         # a name that nobody has takes as long as a wrong password
         kept = users.nobodys_password if known is None else known.password

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ class Peer:
     """Who is at the other end of a connection. `address`: for people; `host`: without the port.
 
     Both are empty for a unix socket, whose `uid` is there. `local_host`: the address of ours that the peer
-    came to. `certificate`: the one that it has shown, verified.
+    came to. `certificate`: the one that it has shown, verified. `tls`: whether the connection is encrypted.
     """
 
     address: str = ""
@@ -42,15 +43,18 @@ class Peer:
     local_host: str = ""
     uid: int | None = None
     certificate: ClientCertificate | None = None
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """Somebody who may ask. `enter`: called when something is done for them; raises LoginFailed where what
-    they have shown is used up meanwhile."""
+    they have shown is used up meanwhile. `stays`: whether they would be let in with this role now, too; for
+    answers that last."""
 
     caller: Caller
-    enter: Callable[[], None]
+    enter: Callable[[], None] = lambda: None
+    stays: Callable[[], bool] = lambda: True
 
 
 class ApiAccess:
@@ -59,7 +63,7 @@ class ApiAccess:
 
     `takes_certificates`: whether clients show certificates, so that nobody gets in without anything.
     `origins`: the web pages that may ask. A browser adds a password or a certificate that it once was given
-    by itself, so foreign pages are kept out either way.
+    by itself, so foreign pages are kept out either way. `clock`: seconds since 1970.
     """
 
     def __init__(
@@ -69,11 +73,13 @@ class ApiAccess:
         roles: RolesFile | None = None,
         takes_certificates: bool = False,
         origins: OriginPolicy | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._logins = Logins() if logins is None else logins
         self._roles = RolesFile(None) if roles is None else roles
         self._takes_certificates = takes_certificates
         self._origins = OriginPolicy() if origins is None else origins
+        self._clock = clock
 
     @property
     def challenge(self) -> str:
@@ -85,26 +91,43 @@ class ApiAccess:
         """Who asks. Raises Refused."""
         self._check_origin(headers, peer)
         if peer.certificate is not None:
-            role = self._roles.now().of_certificate(peer.certificate)
-            return _known(Caller(peer.certificate.name, "certificate", role, False, peer.address))
-        if peer.uid is not None:
-            role = self._roles.now().of_user(peer.uid)
+            return self._with_certificate(peer.certificate, peer)
+        if (uid := peer.uid) is not None:
+            role = self._roles.now().of_user(uid)
             if role is not None:
-                return _known(Caller(f"uid {peer.uid}", "unix", role))
+                return Visitor(
+                    Caller(f"uid {uid}", "unix", role), stays=lambda: self._roles.now().of_user(uid) is role
+                )
         if self._logins.asked:
             return await self._logged_in(headers, peer)
         if self._takes_certificates and peer.uid is None:
             raise Refused(401, "show a client certificate that this API trusts")
         if peer.uid is not None:
             role = None if self._takes_certificates else Role.VIEWER
-            return _known(Caller(f"uid {peer.uid}", "unix", role, uses_machine=role is not None))
-        return _known(Caller("anybody", "anonymous", Role.VIEWER, True, peer.address))
+            return Visitor(Caller(f"uid {peer.uid}", "unix", role, uses_machine=role is not None))
+        return Visitor(Caller("anybody", "anonymous", Role.VIEWER, True, peer.address))
+
+    def _with_certificate(self, certificate: ClientCertificate, peer: Peer) -> Visitor:
+        """TLS has looked at it when the connection began; it may have expired since."""
+        if certificate.not_after <= self._clock():
+            raise Refused(401, "the client certificate has expired")
+        role = self._roles.now().of_certificate(certificate)
+
+        def stays() -> bool:
+            return (
+                certificate.not_after > self._clock()
+                and self._roles.now().of_certificate(certificate) is role
+            )
+
+        return Visitor(Caller(certificate.name, "certificate", role, False, peer.address), stays=stays)
 
     def _check_origin(self, headers: Mapping[str, str], peer: Peer) -> None:
+        # whoever sits between a browser and this host can show it a page of this host in the clear
+        in_the_clear = peer.tls and headers.get("Origin", "").lower().startswith("http:")
         nothing_asked = not self._logins.asked and peer.certificate is None
         if nothing_asked and not is_upgrade(headers):
             headers = _believed(headers)
-        if not self._origins.admits(headers, peer.local_host):
+        if not self._origins.admits(headers, peer.local_host, same_host=not in_the_clear):
             log.warning("API request of a foreign page refused", origin=headers.get("Origin"))
             raise Refused(403, "pages of this origin may not use the API")
 
@@ -113,18 +136,19 @@ class ApiAccess:
         if not password:
             what = "a client certificate, or " if self._takes_certificates else ""
             raise Refused(401, f"show who you are: {what}a password by HTTP Basic or as a bearer token")
-        attempt = Attempt("api", peer.host)
+        # one local user's guesses must not slow down another's
+        attempt = Attempt("api", peer.host if peer.uid is None else f"uid {peer.uid}")
         try:
             grant = await self._logins.verify(attempt, user, password)
         except LoginThrottled as error:
             raise Refused(429, str(error), wait=error.wait) from None
         except LoginFailed:
             raise Refused(401, "the password is wrong: send it by HTTP Basic or as a bearer token") from None
-        return Visitor(_login_caller(grant, peer), lambda: self._logins.use(attempt, grant))
-
-
-def _known(caller: Caller) -> Visitor:
-    return Visitor(caller, lambda: None)
+        return Visitor(
+            _login_caller(grant, peer),
+            enter=lambda: self._logins.use(attempt, grant),
+            stays=lambda: self._logins.holds(grant),
+        )
 
 
 def _login_caller(grant: Grant, peer: Peer) -> Caller:

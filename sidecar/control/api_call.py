@@ -6,19 +6,18 @@ from typing import Any, Final
 import msgspec
 from aiohttp import hdrs, web
 
-from sidecar.control.api_access import Refused
+from sidecar.control.api_access import Refused, Visitor
 from sidecar.control.operation import JSON, Call, Operation
-from sidecar.control.role import Caller
 
 BODY_TIME: Final = 10.0
 """Seconds for a client to send the body that it has announced."""
 
 
-async def read_call(operation: Operation, request: web.Request, caller: Caller) -> Call:
+async def read_call(operation: Operation, request: web.Request, visitor: Visitor) -> Call:
     """What is asked for. Raises Refused, and aiohttp's error for a body that is too large."""
     parameters = _parameters(operation, request)
     body = await _body(operation, request)
-    return Call(request, caller, body, parameters)
+    return Call(request, visitor.caller, body, parameters, visitor.stays)
 
 
 def _parameters(operation: Operation, request: web.Request) -> dict[str, Any]:

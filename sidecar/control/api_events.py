@@ -25,7 +25,7 @@ _DESCRIPTION: Final = """`connected`, `initialized` and `disconnected`, each wit
 
 A client that comes again with `Last-Event-ID` gets what it has missed; if that is not known any more, the
 first event is `missed`: read the sessions anew. A comment comes every 15 seconds. A client that does not read
-is dropped."""
+is dropped, and the stream of one ends whose certificate has expired, or whose role has changed."""
 
 
 def event_operations(events: SessionEvents) -> tuple[Operation, ...]:
@@ -36,7 +36,7 @@ def event_operations(events: SessionEvents) -> tuple[Operation, ...]:
         host = call.caller.address.rpartition(":")[0]
         reader = events.follow(f"{call.caller.name} {host}", last)
         try:
-            return await _stream(call.request, events, reader)
+            return await _stream(call, events, reader)
         finally:
             events.leave(reader)
 
@@ -54,7 +54,8 @@ def event_operations(events: SessionEvents) -> tuple[Operation, ...]:
     )
 
 
-async def _stream(request: web.Request, events: SessionEvents, reader: Reader) -> web.StreamResponse:
+async def _stream(call: Call, events: SessionEvents, reader: Reader) -> web.StreamResponse:
+    request = call.request
     response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: MEDIA, "X-Accel-Buffering": "no"})
     response.force_close()
     text = ": events of sessions\n\n"
@@ -66,6 +67,8 @@ async def _stream(request: web.Request, events: SessionEvents, reader: Reader) -
             async with asyncio.timeout(READ_TIME):
                 await response.write(text.encode())
             event = await reader.next(HEARTBEAT)
+            if not call.stays():
+                break
             if event is None:
                 text = ": alive\n\n"
             else:

@@ -66,7 +66,7 @@ class Gate:
         """Every request comes through here, also one for what is not there."""
         peer = peer_of(request)
         nobody = Caller("nobody", "anonymous", None, False, peer.address)
-        visit = _Visit(Visitor(nobody, lambda: None), self._operations.get(request.match_info.handler))
+        visit = _Visit(Visitor(nobody), self._operations.get(request.match_info.handler))
         request[_VISIT] = visit
         try:
             try:
@@ -112,7 +112,7 @@ class Gate:
 def _handler(operation: Operation) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         visit = request[_VISIT]
-        call = await read_call(operation, request, visit.visitor.caller)
+        call = await read_call(operation, request, visit.visitor)
         if operation.audited is not None:
             visit.given = operation.audited(call)
         try:

@@ -20,6 +20,7 @@ def peer_of(request: web.Request) -> Peer:
         host=_host_and_port(request)[0],
         local_host=local_address(request),
         certificate=_certificate(request),
+        tls=request.get_extra_info("ssl_object") is not None,
     )
 
 

@@ -1,8 +1,10 @@
 """What a client's certificate says about whose it is, from what Python's `ssl` tells of a verified one."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ssl import cert_time_to_seconds
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -27,7 +29,11 @@ _ESCAPED: Final = frozenset('"+,;<>\\')
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
-    """One that was verified. `subject`: as RFC 4514 writes it; `fingerprint`: SHA-256 in hexadecimal."""
+    """One that was verified. `subject`: as RFC 4514 writes it; `fingerprint`: SHA-256 in hexadecimal.
+
+    `not_after`: when its validity ends, in seconds since 1970: it was looked at when the connection began,
+    and connections can last.
+    """
 
     subject: str
     common_names: frozenset[str]
@@ -35,6 +41,7 @@ class ClientCertificate:
     dns: frozenset[str]
     emails: frozenset[str]
     fingerprint: str
+    not_after: float = math.inf
 
     @property
     def name(self) -> str:
@@ -60,6 +67,7 @@ def client_certificate(told: Mapping[str, Any], der: bytes) -> ClientCertificate
         dns=named("DNS"),
         emails=named("email"),
         fingerprint=hashlib.sha256(der).hexdigest(),
+        not_after=cert_time_to_seconds(told["notAfter"]) if "notAfter" in told else math.inf,
     )
 
 

@@ -26,6 +26,8 @@ class Call:
     caller: Caller
     body: Any
     parameters: Mapping[str, Any]
+    stays: Callable[[], bool] = lambda: True
+    """Whether the caller would be let in now too; an answer that lasts asks now and then."""
 
 
 @dataclass(frozen=True, slots=True)

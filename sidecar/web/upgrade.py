@@ -38,11 +38,16 @@ class OriginPolicy:
 
     allowed: Collection[str] = ()
 
-    def admits(self, headers: Mapping[str, str], local_address: str) -> bool:
-        """Whether the page may connect. `local_address`: the address of ours that the client came to."""
+    def admits(self, headers: Mapping[str, str], local_address: str, *, same_host: bool = True) -> bool:
+        """Whether the page may connect. `local_address`: the address of ours that the client came to.
+
+        `same_host`: whether to be of the host that the browser connects to is enough.
+        """
         origin = headers.get("Origin")
         if origin is None or "*" in self.allowed or origin.lower() in (a.lower() for a in self.allowed):
             return True
+        if not same_host:
+            return False
         try:
             page_host = urlsplit(origin).hostname
             hosts = {

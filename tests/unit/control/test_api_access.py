@@ -2,6 +2,8 @@
 
 import base64
 import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from sidecar.access.password import Passwords
 from sidecar.control.api_access import ApiAccess, Peer, Refused, credentials
 from sidecar.control.certificate_names import ClientCertificate
 from sidecar.control.role import Caller, Role
+from sidecar.control.roles import RolesFile
 from sidecar.errors import SidecarError
 from sidecar.web.upgrade import OriginPolicy
 
@@ -121,7 +124,8 @@ async def test_the_password_lets_look_and_use_the_machine_and_no_more() -> None:
 async def test_a_login_is_worth_what_its_grant_says(grant: Grant, expected: Caller) -> None:
     logins = OneGrant(grant)
     assert await caller(ApiAccess(logins), basic("x", "y"), Peer(uid=4_000_000_000)) == expected
-    assert logins.attempts == [Attempt("api", "")]
+    # by a unix socket too: who guesses there slows down no other user
+    assert logins.attempts == [Attempt("api", "uid 4000000000")]
 
 
 async def test_a_login_is_used_only_by_who_is_let_in_and_a_ticket_once() -> None:
@@ -161,6 +165,32 @@ async def test_where_certificates_are_shown_nobody_gets_in_with_nothing() -> Non
     # a certificate that no role is given to is known by its name, and may do nothing
     unknown = await caller(access, {}, Peer("h:1", "h", "h", certificate=STRANGER))
     assert unknown == Caller("CN=x", "certificate", None, False, "h:1")
+
+
+async def test_a_certificate_is_good_until_it_ends_whatever_the_age_of_the_connection(tmp_path: Path) -> None:
+    path = tmp_path / "roles"
+    path.write_text('[[certificate]]\nrole = "viewer"\ncn = "x"\n')
+    now = [1000.0]
+    access = ApiAccess(roles=RolesFile(path), takes_certificates=True, clock=lambda: now[0])
+    peer = Peer("h:1", "h", "h", certificate=replace(STRANGER, not_after=2000.0), tls=True)
+    visitor = await access.visitor(CIMultiDict(), peer)
+    assert visitor.stays()
+    now[0] = 2000.0
+    assert not visitor.stays()
+    assert await status(access, {}, peer) == 401
+
+
+async def test_who_loses_a_role_does_not_stay(tmp_path: Path) -> None:
+    path = tmp_path / "roles"
+    path.write_text(
+        '[[certificate]]\nrole = "viewer"\ncn = "x"\n[[user]]\nrole = "admin"\nuid = 4000000000\n'
+    )
+    access = ApiAccess(roles=RolesFile(path), takes_certificates=True)
+    peers = Peer("h:1", "h", "h", certificate=STRANGER, tls=True), Peer(uid=4_000_000_000)
+    visitors = [await access.visitor(CIMultiDict(), peer) for peer in peers]
+    assert all(visitor.stays() for visitor in visitors)
+    path.write_text("")
+    assert not any(visitor.stays() for visitor in visitors)
 
 
 async def test_a_password_is_as_good_where_both_count() -> None:
@@ -206,6 +236,14 @@ async def test_a_foreign_page_may_not_either_where_a_browser_knows_the_password_
     assert await status(asked(), page | basic("", PASSWORD), away) == 403
     known = Peer("192.0.2.9:1", "192.0.2.9", "192.0.2.1", certificate=STRANGER)
     assert await status(ApiAccess(takes_certificates=True), page, known) == 403
+    # who sits between can show a browser a page of any name, but for https
+    for origin, expected in (
+        ("https://vm.example", 200),
+        ("http://vm.example", 403),
+        ("HTTP://vm.example", 403),
+    ):
+        ours = {"Host": "vm.example", "Origin": origin} | basic("", PASSWORD)
+        assert await status(asked(), ours, replace(away, tls=True)) == expected
     allowed = asked(origins=OriginPolicy(("https://evil.example",)))
     assert await status(allowed, page | basic("", PASSWORD), away) == 200
     # programs behind a proxy

@@ -3,15 +3,19 @@
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from api_house import ApiHouse
+from api_house import ApiHouse, as_admin
 from support.waiting import eventually
 
 from sidecar.control import api_events, session_events
+from sidecar.control.api_access import ApiAccess
+from sidecar.control.roles import RolesFile
 from sidecar.control.session_events import SessionEvents, TooManyReaders
 from sidecar.session.registry import Registry
 from sidecar.session.state import EndReason
@@ -88,6 +92,22 @@ async def test_a_comment_shows_that_a_quiet_stream_lives(
         async with asyncio.timeout(60):
             while await answer.content.readline() != b": alive\n":
                 pass
+
+
+async def test_a_stream_ends_with_the_right_to_it(house: ApiHouse, tmp_path: Path) -> None:
+    path = tmp_path / "roles"
+    path.write_text(f'[[user]]\nrole = "viewer"\nuid = {os.geteuid()}\n')
+    async with (
+        house.serving(ApiAccess(roles=RolesFile(path))) as server,
+        as_admin(server, tmp_path / "api") as user,
+        user.get(EVENTS) as answer,
+    ):
+        house.connect()
+        assert (await next_event(answer))["event"] == "connected"
+        path.write_text(f'[[user]]\nrole = "operator"\nuid = {os.geteuid()}\n')
+        house.connect()
+        async with asyncio.timeout(60):
+            assert b"connected" not in await answer.read()
 
 
 async def test_streams_are_few_and_one_client_leaves_room_for_others(
