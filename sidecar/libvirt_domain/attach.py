@@ -11,13 +11,12 @@ from dbus_fast.errors import AuthError
 
 from sidecar.libvirt_domain.calls import Calls
 from sidecar.libvirt_domain.definition import GRAPHICS, Display
-from sidecar.libvirt_domain.handed_over import HandedOver, link_over
 from sidecar.libvirt_domain.library import load
 from sidecar.libvirt_domain.watch import Sight, Watch, watching
 from sidecar.log import get_logger
-from sidecar.qemu.attach import FIRST_WAIT, LONGEST_WAIT, BusAttach
+from sidecar.qemu.attach import FIRST_WAIT, LONGEST_WAIT, BusAttach, peer_link
 from sidecar.qemu.back_off import BackOff
-from sidecar.qemu.connection import connect_to_bus
+from sidecar.qemu.connection import PeerConnection, connect_to_bus
 from sidecar.qemu.errors import AttachError, ConnectionLost
 from sidecar.qemu.link import Link
 
@@ -130,10 +129,10 @@ class LibvirtAttach:
         """
         if display.address is None:
             descriptor = await watch.open_graphics(display.index)
-            connection = HandedOver(socket.socket(fileno=descriptor))
+            connection = PeerConnection(socket.socket(fileno=descriptor))
             stack.callback(connection.close)
             await connection.open()
-            return link_over(connection)
+            return peer_link(connection)
         if not display.address:
             raise ConnectionLost("the virtual machine is just starting or ending")
         try:

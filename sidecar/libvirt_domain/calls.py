@@ -15,12 +15,17 @@ class NoAnswer(Exception):
     """libvirt has not answered in time, or there are too many calls that it has not answered."""
 
 
-class Calls:
-    """Runs what blocks. Belongs to the main loop.
+def apart(work: Callable[[], object]) -> None:
+    """Runs `work`, which raises nothing, on a thread, for which nobody waits.
 
-    The threads are daemon threads: one that waits for a libvirt that is stuck cannot be woken, and keeps
-    nobody from ending.
+    It is a daemon thread: one that waits for a libvirt that is stuck cannot be woken, and keeps nobody from
+    ending.
     """
+    threading.Thread(target=work, name="libvirt", daemon=True).start()
+
+
+class Calls:
+    """Runs what blocks. Belongs to the main loop."""
 
     def __init__(self) -> None:
         self._running = 0
@@ -41,7 +46,7 @@ class Calls:
             self._running -= 1
             if answer.done():
                 if error is None and dispose is not None:
-                    threading.Thread(target=dispose, args=(result,), name="libvirt", daemon=True).start()
+                    apart(lambda: dispose(result))
             elif error is not None:
                 answer.set_exception(error)
             else:
@@ -60,7 +65,7 @@ class Calls:
                 # the loop is closed, and the process about to end
                 return
 
-        threading.Thread(target=block, name="libvirt", daemon=True).start()
+        apart(block)
         self._running += 1
         try:
             async with asyncio.timeout(limit):

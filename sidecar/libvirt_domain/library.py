@@ -6,11 +6,15 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from sidecar.errors import UsageError
+from sidecar.libvirt_domain.event_thread import run_events
 
 NOT_INSTALLED: Final = (
     "--libvirt needs the library libvirt-python: apt-get install python3-libvirt, where the system's Python"
     " is used, or pip install 'vdi-sidecar[libvirt]' with libvirt-dev, pkg-config, gcc and python3-dev"
 )
+
+_KEEP_ALIVE: Final = (10, 3)
+"""Seconds between two, and how many may stay without an answer."""
 
 
 def load() -> Any:
@@ -28,8 +32,19 @@ def load() -> Any:
 def connect(libvirt: Any, uri: str) -> tuple[Any, str | None]:
     """A connection, and why nothing may be changed by it; None: everything may. Blocks.
 
-    Raises libvirtError.
+    A libvirt that stands still breaks it, and what waits for an answer then. Raises libvirtError.
     """
+    run_events(libvirt)
+    connection, denied = _open(libvirt, uri)
+    try:
+        connection.setKeepAlive(*_KEEP_ALIVE)
+    except BaseException:
+        connection.close()
+        raise
+    return connection, denied
+
+
+def _open(libvirt: Any, uri: str) -> tuple[Any, str | None]:
     try:
         return libvirt.open(uri), None
     except libvirt.libvirtError as error:

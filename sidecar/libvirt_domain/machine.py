@@ -14,7 +14,6 @@ from sidecar.libvirt_domain.definition import (
     offers_kvm,
     parse,
 )
-from sidecar.libvirt_domain.event_thread import event_thread
 from sidecar.libvirt_domain.library import connect, find, load, words
 from sidecar.machine import (
     Capability,
@@ -208,16 +207,15 @@ class LibvirtMachine:
         libvirt = self._libvirt
 
         def run() -> T:
-            with event_thread(libvirt):
-                try:
-                    connection, denied = connect(libvirt, self._uri)
-                except libvirt.libvirtError as error:
-                    raise MachineUnreachable(f"no libvirt at {self._uri}: {words(error)}") from error
-                try:
-                    return work(self._find(connection), denied)
-                finally:
-                    with contextlib.suppress(libvirt.libvirtError):
-                        connection.close()
+            try:
+                connection, denied = connect(libvirt, self._uri)
+            except libvirt.libvirtError as error:
+                raise MachineUnreachable(f"no libvirt at {self._uri}: {words(error)}") from error
+            try:
+                return work(self._find(connection), denied)
+            finally:
+                with contextlib.suppress(libvirt.libvirtError):
+                    connection.close()
 
         try:
             return await self._calls.run(run, limit)

@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from sidecar.libvirt_domain.calls import Calls, NoAnswer
+from sidecar.libvirt_domain.calls import Calls, NoAnswer, apart
 from sidecar.libvirt_domain.definition import Display, display, parse
-from sidecar.libvirt_domain.event_thread import event_thread
 from sidecar.libvirt_domain.library import connect, find, is_denied, is_remote, is_wrong_address, words
 from sidecar.qemu.errors import AttachError, ConnectionLost
 
@@ -19,9 +18,6 @@ T = TypeVar("T")
 
 LIMIT: Final = 30.0
 """Seconds for one call."""
-
-_KEEP_ALIVE: Final = (10, 3)
-"""Seconds between two, and how many may stay without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +118,6 @@ async def watching(libvirt: Any, calls: Calls, uri: str, name: str) -> AsyncIter
     def open_connection() -> tuple[Any, int]:
         connection, _ = connect(libvirt, uri)
         try:
-            connection.setKeepAlive(*_KEEP_ALIVE)
             connection.registerCloseCallback(tell, None)
             lifecycle = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
             registered = connection.domainEventRegisterAny(None, lifecycle, changed, None)
@@ -139,31 +134,27 @@ async def watching(libvirt: Any, calls: Calls, uri: str, name: str) -> AsyncIter
             lambda: connection.domainEventDeregisterAny(registered),
             connection.close,
         )
-        # by then the one below has ended
-        with event_thread(libvirt):
-            for step in undo:
-                with contextlib.suppress(libvirt.libvirtError):
-                    step()
+        for step in undo:
+            with contextlib.suppress(libvirt.libvirtError):
+                step()
 
-    with event_thread(libvirt):
-        try:
-            opened = await calls.run(open_connection, LIMIT, close)
-        except NoAnswer as error:
-            raise ConnectionLost(str(error)) from error
-        except libvirt.libvirtError as error:
-            raise _unreachable(libvirt, uri, error) from error
-        watch = Watch(libvirt, calls, opened[0], name, news)
+    try:
+        opened = await calls.run(open_connection, LIMIT, close)
+    except NoAnswer as error:
+        raise ConnectionLost(str(error)) from error
+    except libvirt.libvirtError as error:
+        raise _unreachable(libvirt, uri, error) from error
+    watch = Watch(libvirt, calls, opened[0], name, news)
 
-        def close_unused() -> None:
-            with watch.in_use:
-                close(opened)
+    def close_unused() -> None:
+        with watch.in_use:
+            close(opened)
 
-        try:
-            yield watch
-        finally:
-            # nobody has to wait until it is closed
-            closing = asyncio.ensure_future(calls.run(close_unused, LIMIT))
-            closing.add_done_callback(_seen)
+    try:
+        yield watch
+    finally:
+        # nobody has to wait until it is closed
+        apart(close_unused)
 
 
 def _unreachable(libvirt: Any, uri: str, error: Any) -> Exception:
@@ -175,8 +166,3 @@ def _unreachable(libvirt: Any, uri: str, error: Any) -> Exception:
     if is_wrong_address(libvirt, error):
         return AttachError(f"--libvirt {uri}: {words(error)}")
     return ConnectionLost(f"no libvirt at {uri}: {words(error)}")
-
-
-def _seen(closing: "asyncio.Future[None]") -> None:
-    if not closing.cancelled():
-        closing.exception()

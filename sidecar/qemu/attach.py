@@ -138,7 +138,7 @@ class _NameWatch:
 class QmpAttach:
     """QEMU with `-display dbus,p2p=yes` and a monitor on the unix socket `path`.
 
-    QEMU takes the same user as its own only, one such peer at a time, and the last one that comes.
+    QEMU may run as any user. It takes one such peer at a time, and the last one that comes.
     """
 
     path: Path
@@ -159,14 +159,14 @@ class QmpAttach:
             await qmp.execute("getfd", {"fdname": _FD_NAME}, [theirs.fileno()])
             await qmp.execute("add_client", {"protocol": "@dbus-display", "fdname": _FD_NAME})
         await connection.open()
-        return _peer_link(connection, qmp)
+        return peer_link(connection, qmp)
 
 
 @dataclass(frozen=True)
 class FdAttach:
     """A unix socket whose other end QEMU has got by `add_client`; the descriptor becomes ours.
 
-    QEMU takes the same user as its own only.
+    Whoever has made the two, and whatever user QEMU runs as.
     """
 
     descriptor: int
@@ -185,16 +185,16 @@ class FdAttach:
             await connection.open()
         except ConnectionLost as error:
             raise AttachError(
-                f"file descriptor {self.descriptor}: {error}; it must lead to QEMU's D-Bus display,"
-                " and QEMU must run as the same user"
+                f"file descriptor {self.descriptor}: {error}; it must lead to QEMU's D-Bus display"
             ) from error
         try:
-            yield _peer_link(connection, None)
+            yield peer_link(connection)
         finally:
             connection.close()
 
 
-def _peer_link(connection: PeerConnection, qmp: Qmp | None) -> Link:
+def peer_link(connection: PeerConnection, qmp: Qmp | None = None) -> Link:
+    """The link to the QEMU at the other end; it ends with the connection."""
     link = Link(connection, None, qmp)
     connection.on_close = lambda: link.end("QEMU has closed the connection")
     if not connection.is_open:

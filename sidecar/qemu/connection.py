@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
@@ -16,6 +17,7 @@ from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 from dbus_fast.aio.message_bus import _MessageWriter
 from dbus_fast.aio.message_reader import build_message_reader
+from dbus_fast.auth import AuthExternal
 from dbus_fast.errors import AuthError, InvalidAddressError
 
 from sidecar.qemu.errors import CallRefused, ConnectionLost
@@ -24,6 +26,9 @@ AUTHENTICATION_TIMEOUT: Final = 10.0
 CALL_TIMEOUT: Final = 30.0
 
 _PEER: Final = ":peer"
+
+_CREDENTIALS: Final = struct.Struct("3i")
+"""struct ucred: process, user, group."""
 
 
 class _PatientWriter(_MessageWriter):
@@ -216,12 +221,15 @@ async def connect_to_bus(address: str) -> Connection:
 class PeerConnection(Connection):
     """A connection whose other end is QEMU itself, over `sock`, a connected unix socket.
 
-    QEMU authenticates us (facts: section 2): it takes the same user only. There are no names and no Hello.
+    There are no names and no Hello. QEMU lets in who names the user that the kernel tells for the socket
+    (unix(7), SO_PEERCRED): whoever has made the pair of sockets, at either end of it. So that is the user to
+    be named here, whichever we are, and whichever QEMU is.
     """
 
     def __init__(self, sock: socket.socket, on_close: Callable[[], None] | None = None) -> None:
         super().__init__("unix:path=/", on_close)
         sock.setblocking(False)
+        self._auth = AuthExternal(_user_of(sock))
         self._sock = sock
         self._stream = sock.makefile("rwb")
         self._fd = self._number = sock.fileno()
@@ -258,6 +266,13 @@ class PeerConnection(Connection):
             self._sock, self._process_message, self._finalize, True
         )
         return reader
+
+
+def _user_of(sock: socket.socket) -> int:
+    _, user, _ = _CREDENTIALS.unpack(
+        sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    return int(user)
 
 
 def _reason(error: BaseException) -> str:

@@ -12,7 +12,7 @@ import pytest
 from attached_guest import attached, becomes, nothing_is_left_behind, running, shows_what_qemu_shows
 from support.bus import Bus
 from support.guest_image import Mode, desktop
-from support.qemu import PEER_TO_PEER_DISPLAY, Qemu, dbus_display
+from support.qemu import PEER_TO_PEER_DISPLAY, PROGRAM, Qemu, dbus_display
 from support.waiting import eventually
 
 from sidecar.guest import GuestState, PowerRefused
@@ -218,6 +218,30 @@ async def test_a_sidecar_that_is_started_again_is_let_in_again(
         async with nothing_is_left_behind(), attached(QmpAttach(monitor)) as guest:
             await asyncio.to_thread(qemu.show, Mode.DESKTOP)
             await shows_what_qemu_shows(guest, qemu)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user than its QEMU")
+async def test_a_machine_of_another_user_lets_us_in_by_its_monitor_and_by_a_socket(
+    start_qemu: Callable[..., Qemu], short_dir: Path
+) -> None:
+    program = short_dir / "qemu"
+    # another user, who may write where ours does
+    program.write_text(
+        "#!/bin/sh\nexec setpriv --reuid=nobody --clear-groups --inh-caps=+dac_override"
+        f' --ambient-caps=+dac_override {PROGRAM} "$@"\n'
+    )
+    program.chmod(0o755)
+    monitor = short_dir / "display-qmp"
+    qemu = start_qemu(
+        PEER_TO_PEER_DISPLAY, extra=("-qmp", f"unix:{monitor},server=on,wait=off"), program=str(program)
+    )
+    assert Path(f"/proc/{qemu.pid}").stat().st_uid != os.geteuid()
+    await asyncio.to_thread(qemu.show, Mode.DESKTOP)
+    async with nothing_is_left_behind(), attached(QmpAttach(monitor)) as guest:
+        await shows_what_qemu_shows(guest, qemu)
+    ours = pass_socket(qemu)
+    async with attached(FdAttach(ours)) as guest:
+        await shows_what_qemu_shows(guest, qemu)
 
 
 async def test_a_machine_without_such_a_display_is_waited_for(

@@ -17,15 +17,6 @@ UUID = "2441a9c5-ef95-4224-9442-95a7bd41e2f2"
 BUS = "<graphics type='dbus'/>"
 PEER_TO_PEER = "<graphics type='dbus' p2p='yes'/>"
 
-PROGRAM = """\
-import sys, sidecar.daemon
-from sidecar.__main__ import main
-from sidecar.libvirt_domain.attach import LibvirtAttach
-sidecar.daemon._attach = lambda options: LibvirtAttach(options.libvirt, options.domain)
-sys.exit(main())
-"""
-"""`vdi-sidecar`, whose daemon need not know of libvirt."""
-
 AS_QEMU: Sequence[str] = (
     ()
     if USER is None
@@ -73,7 +64,7 @@ class LibvirtSidecar:
         self.port = free_port()
         self.process = Process(
             [
-                *(*wrapper, sys.executable, "-W", "error", "-c", PROGRAM, "serve"),
+                *(*wrapper, sys.executable, "-W", "error", "-m", "sidecar", "serve"),
                 *("--libvirt", uri, "--domain", domain, "--run-dir", str(directory / "run")),
                 *("--vnc", f"127.0.0.1:{self.port}", "--auth", "none"),
             ],
