@@ -66,10 +66,11 @@ def rgb(frame: av.VideoFrame) -> Picture:
         np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, : plane.width].astype(np.float64)
         for plane in frame.planes
     )
-    blue, red = (
-        np.repeat(np.repeat(plane - 128, 2, axis=0), 2, axis=1)[: frame.height, : frame.width]
-        for plane in (blue, red)
+    blue, red = blue - 128, red - 128
+    shares = (1.5748 * red, -0.1873 * blue - 0.4681 * red, 1.8556 * blue)
+    channels = (
+        luma + np.repeat(np.repeat(share, 2, axis=0), 2, axis=1)[: frame.height, : frame.width]
+        for share in shares
     )
-    channels = (luma + 1.5748 * red, luma - 0.1873 * blue - 0.4681 * red, luma + 1.8556 * blue)
     r, g, b = (np.clip(np.rint(channel), 0, 255).astype(np.uint32) for channel in channels)
     return r << 16 | g << 8 | b

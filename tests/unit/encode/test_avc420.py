@@ -23,10 +23,14 @@ def whole(pixels) -> list[Rectangle]:
 
 def smooth(width: int, height: int, phase: int = 0):
     """Soft colours without an edge, another picture for each phase."""
-    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
-    waves = (x + 9 * phase) / 31, (y - 5 * phase) / 23, (x + y + 4 * phase) / 47
-    red, green, blue = (np.rint(128 + 100 * np.sin(wave)).astype(np.uint32) for wave in waves)
-    return red << 16 | green << 8 | blue
+    x, y = np.arange(width), np.arange(height)[:, np.newaxis]
+    # sums of places are few, pixels are many
+    diagonal = _wave(np.arange(width + height) + 4 * phase, 47)[x + y]
+    return _wave(x + 9 * phase, 31) << 16 | _wave(y - 5 * phase, 23) << 8 | diagonal
+
+
+def _wave(places, length: int):
+    return np.rint(128 + 100 * np.sin(places / length)).astype(np.uint32)
 
 
 def noise(width: int, height: int, seed: int = 0):
