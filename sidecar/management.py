@@ -122,7 +122,11 @@ class Management:
             )
             context = None if tls is None else tls.context
             async with ApiServer(operations, access, ssl=context, closing=[events.close]) as server:
-                yield server
+                leave = self._tickets.ended.subscribe(server.end_of_ticket)
+                try:
+                    yield server
+                finally:
+                    leave()
 
 
 @contextmanager

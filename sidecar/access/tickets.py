@@ -68,7 +68,8 @@ class TicketWish:
 
     `valid_to`: seconds since 1970. `once`: good for one session. `consoles`: None: all. `user`: the name to
     give with it where the protocol has names; empty: any. `note`: for people. `secret`: None: one is made
-    up. `end_sessions`: sessions that it has let in end with it, when it is over or revoked.
+    up. `end_sessions`: sessions (and WebSockets of the API) that it has let in end with it, when it is over
+    or revoked.
     """
 
     valid_to: float
@@ -204,8 +205,8 @@ class Tickets:
             raise LoginFailed from None
         if ticket.is_used_up or attempt.protocol not in ticket.wish.protocols:
             raise LoginFailed
-        if ticket.wish.once and attempt.protocol == "api":
-            # no session holds on to it
+        if ticket.wish.once and attempt.protocol == "api" and not ticket.wish.end_sessions:
+            # nobody holds on to it
             del self._tickets[ticket_id]
             return
         # nobody needs the secret of one that is used up

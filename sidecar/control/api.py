@@ -93,6 +93,10 @@ class ApiServer:
         await self._websockets.close()
         await self._runner.cleanup()
 
+    def end_of_ticket(self, ticket: str) -> None:
+        """Ends the WebSockets of those who came with that ticket."""
+        self._websockets.end_of_ticket(ticket)
+
     async def listen_tcp(self, host: str, port: int) -> int:
         """Listens on every address of `host` (empty: all interfaces); the port, of use where `port` is 0.
 

@@ -158,7 +158,8 @@ def _login_caller(grant: Grant, peer: Peer) -> Caller:
             role = Role[grant.role.upper()] if grant.role else None
             return Caller(grant.user, "user", role, uses_machine, peer.address)
         case "ticket":
-            return Caller(f"ticket {grant.ticket}", "ticket", None, uses_machine, peer.address)
+            name = f"ticket {grant.ticket}"
+            return Caller(name, "ticket", None, uses_machine, peer.address, grant.ticket)
     return Caller("the password", "password", Role.VIEWER, uses_machine, peer.address)
 
 

@@ -58,11 +58,11 @@ def usb_operations(slots: UsbSlots) -> tuple[Operation, ...]:
 
     async def listed(call: Call) -> SlotList | web.StreamResponse:
         if is_upgrade(call.request.headers):
-            return await _connected(call.request, slots, None)
+            return await _connected(call, slots, None)
         return SlotList(slots=[_answer(slot) for slot in slots.by_name.values()])
 
     async def one(call: Call) -> web.StreamResponse:
-        return await _connected(call.request, slots, call.parameters["slot"])
+        return await _connected(call, slots, call.parameters["slot"])
 
     return (
         Operation(
@@ -93,13 +93,14 @@ def usb_operations(slots: UsbSlots) -> tuple[Operation, ...]:
     )
 
 
-async def _connected(request: web.Request, slots: UsbSlots, name: str | None) -> web.StreamResponse:
+async def _connected(call: Call, slots: UsbSlots, name: str | None) -> web.StreamResponse:
+    request = call.request
     websockets = request.app[WEBSOCKETS]
     headers = websockets.handshake(request)
     bridge = UsbBridge(peer_address(request), _close)
     try:
         await bridge.take(slots, name, within=OPEN_TIME)
-        return await websockets.serve(request, headers, bridge)
+        return await websockets.serve(request, headers, bridge, call.caller)
     finally:
         bridge.leave()
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from enum import Enum
 from typing import Literal, TypeAlias
 
 from sidecar.control.role import Caller
@@ -24,7 +25,10 @@ def audit(
 ) -> None:
     """Writes the line. `given`: what was asked for beside the operation's name. Nothing of it is a secret."""
     if given:
-        context["given"] = dict(given)
+        # `single` and not <SharePolicy.SINGLE: 'single'>
+        context["given"] = {
+            name: value.value if isinstance(value, Enum) else value for name, value in given.items()
+        }
     log.info(
         "audit",
         operation=operation,

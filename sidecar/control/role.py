@@ -36,3 +36,5 @@ class Caller:
     uses_machine: bool = False
     address: str = ""
     """Whence it asks, for people; empty for a unix socket."""
+    ticket: str = ""
+    """The id of the ticket by which it came, where it was one."""

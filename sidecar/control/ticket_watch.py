@@ -10,6 +10,7 @@ from typing import Final, Self, TypedDict
 from sidecar.access.tickets import NoSuchTicket, Ticket, Tickets, TicketWish
 from sidecar.errors import NotReady
 from sidecar.log import get_logger
+from sidecar.observers import Observers
 from sidecar.session.registry import Registry
 from sidecar.session.session import Session
 from sidecar.session.state import EndReason, SessionState
@@ -80,6 +81,8 @@ class TicketWatch:
         self._timer: asyncio.TimerHandle | None = None
         self._over: deque[str] = deque(maxlen=REMEMBERED)
         self._leave: Callable[[], None] = lambda: None
+        self.ended: Observers[[str]] = Observers()
+        """Called with the id of a ticket that takes along what it has let in."""
 
     def __enter__(self) -> Self:
         self._leave = self._registry.events.subscribe(self._session_changed)
@@ -158,6 +161,7 @@ class TicketWatch:
         sessions = self._sessions_of(ticket.id)
         for session in sessions:
             self._registry.end(session.id, EndReason.TICKET_OVER)
+        self.ended.notify(ticket.id)
         return len(sessions)
 
     def _sessions_of(self, ticket_id: str) -> list[Session]:

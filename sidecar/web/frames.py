@@ -33,6 +33,7 @@ class CloseCode(IntEnum):
     PROTOCOL_ERROR = 1002
     UNSUPPORTED_DATA = 1003
     INVALID_PAYLOAD_DATA = 1007
+    POLICY_VIOLATION = 1008
     INTERNAL_ERROR = 1011
     SERVICE_RESTART = 1012
     """of the registry that section 11.7 opens, as the next: come again, here or elsewhere"""

@@ -111,12 +111,18 @@ async def test_the_password_lets_look_and_use_the_machine_and_no_more() -> None:
         (Grant("user", "ann", role="operator"), Caller("ann", "user", Role.OPERATOR, True)),
         (Grant("user", "bob"), Caller("bob", "user", None, True)),
         (Grant("user", "eve", view_only=True), Caller("eve", "user", None, False)),
-        (Grant("ticket", "ann", ticket="t7"), Caller("ticket t7", "ticket", None, True)),
-        (Grant("ticket", "ann", ticket="t7", view_only=True), Caller("ticket t7", "ticket", None, False)),
-        (Grant("ticket", ticket="t7", consoles=frozenset({"0"})), Caller("ticket t7", "ticket", None, True)),
+        (Grant("ticket", "ann", ticket="t7"), Caller("ticket t7", "ticket", None, True, ticket="t7")),
+        (
+            Grant("ticket", "ann", ticket="t7", view_only=True),
+            Caller("ticket t7", "ticket", None, False, ticket="t7"),
+        ),
+        (
+            Grant("ticket", ticket="t7", consoles=frozenset({"0"})),
+            Caller("ticket t7", "ticket", None, True, ticket="t7"),
+        ),
         (
             Grant("ticket", ticket="t7", consoles=frozenset({"serial0"})),
-            Caller("ticket t7", "ticket", None, False),
+            Caller("ticket t7", "ticket", None, False, ticket="t7"),
         ),
         (Grant("user", "bob", consoles=frozenset({"1"})), Caller("bob", "user", None, False)),
     ],

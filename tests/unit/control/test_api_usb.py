@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import secrets
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -13,11 +16,14 @@ from support.waiting import eventually
 
 from sidecar.access.logins import Logins
 from sidecar.access.password import Passwords
+from sidecar.access.tickets import Tickets, TicketWish
 from sidecar.control import api_usb
 from sidecar.control.api import ApiServer
 from sidecar.control.api_access import ApiAccess
 from sidecar.control.api_usb import usb_operations
+from sidecar.control.ticket_watch import TicketWatch
 from sidecar.guest import GuestState
+from sidecar.session.registry import Registry
 from sidecar.usb import bridge
 from sidecar.usb.bridge import MOST_WAITING
 from sidecar.usb.slots import UsbSlots
@@ -181,6 +187,53 @@ async def test_a_password_and_an_origin_are_asked_for_here_too() -> None:
         async with house.session.ws_connect(SLOTS, headers=right) as websocket:
             house.first.say(b"hello")
             assert await websocket.receive_bytes() == b"hello"
+
+
+@pytest.mark.parametrize("once", [False, True])
+async def test_a_ticket_takes_along_the_websockets_that_it_let_in(once: bool) -> None:
+    tickets = Tickets(time.time, secrets.randbelow)
+    watch = TicketWatch(tickets, Registry())
+    wish = TicketWish(
+        time.time() + 3600, once=once, protocols=frozenset({"api"}), end_sessions=True, secret="right-ticket"
+    )
+    async with serving(ApiAccess(Logins(tickets=tickets))) as house:
+        watch.ended.subscribe(house.server.end_of_ticket)
+        with watch:
+            other = watch.create(replace(wish, secret="other-ticket"), "test")
+            made = watch.create(wish, "test")["ticket"]["id"]
+            right = {"Authorization": "Bearer right-ticket"}
+            async with (
+                house.session.ws_connect(
+                    f"{SLOTS}/{SECOND}", headers={"Authorization": f"Bearer {other['secret']}"}
+                ) as stays,
+                house.session.ws_connect(f"{SLOTS}/{FIRST}", headers=right) as goes,
+            ):
+                watch.revoke(made)
+                assert await closed(goes) == (1008, "your ticket is over")
+                assert (await house.refused(f"{SLOTS}/{FIRST}", **right))[0] == 401
+                await stays.send_bytes(b"goes on")
+                second = house.guest.ports[SECOND]
+                assert isinstance(second, SyntheticSlot)
+                await eventually(lambda: second.written == b"goes on", "the other one goes on")
+
+
+async def test_who_waits_for_a_slot_with_a_ticket_that_ends_does_not_get_it() -> None:
+    tickets = Tickets(time.time, secrets.randbelow)
+    watch = TicketWatch(tickets, Registry())
+    async with serving(ApiAccess(Logins(tickets=tickets))) as house:
+        watch.ended.subscribe(house.server.end_of_ticket)
+        with watch:
+            made = watch.create(TicketWish(time.time() + 3600, protocols=frozenset({"api"})), "test")
+            house.first.refuses = True
+            asking = asyncio.create_task(
+                house.refused(f"{SLOTS}/{FIRST}", Authorization=f"Bearer {made['secret']}")
+            )
+            await eventually(lambda: len(house.first.output), "the slot is asked for")
+            watch.revoke(made["ticket"]["id"], end_sessions=True)
+            house.first.refuses = False
+            house.first.open(True)
+            assert await asking == (401, "your ticket is over")
+            await eventually(lambda: not house.first.is_open, "nobody has it")
 
 
 async def test_an_end_is_told_by_its_code(house: House) -> None:
