@@ -16,7 +16,9 @@ from sidecar.rdp.handshake import Stage
 from sidecar.rdp.round_trips import RoundTrips
 from sidecar.session.session import Transport
 from sidecar.session.state import EndReason, SessionRefused
-from sidecar.transport.connection import THROTTLED, WRONG, Connection, PeerFault, presentable
+from sidecar.transport.connection import THROTTLED, WRONG, Connection
+from sidecar.transport.peer import presentable
+from sidecar.transport.sides import PeerFault
 
 if TYPE_CHECKING:
     from sidecar.rdp.server import RdpServer

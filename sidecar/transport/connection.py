@@ -4,18 +4,18 @@ A `Connection` owns the transport and the session; its subclasses know the proto
 """
 
 import asyncio
-import socket
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from enum import Enum
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from sidecar.errors import SidecarError
 from sidecar.log import get_logger
 from sidecar.session.session import Session, SessionProtocol, Transport
 from sidecar.session.state import EndReason, SessionRefused
+from sidecar.transport.peer import address, host_and_port, keep_alive
+from sidecar.transport.sides import Desk, PeerFault, TellingTransport
 
 if TYPE_CHECKING:
     from sidecar.transport.server import Server
@@ -48,9 +48,6 @@ MAX_ANSWERS = 64 * 1024
 TURN = 0.005
 """Seconds that the messages of one client may take at a time, so that others get their turn."""
 
-KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
-"""Two minutes after its machine has vanished without a word a client is not counted any more."""
-
 GOODBYE = 2.0
 """Seconds for the last bytes to leave before the connection is cut."""
 
@@ -60,49 +57,6 @@ many viewers close their window together with the connection."""
 
 WRONG, THROTTLED = "login-failed", "login-throttled"
 """Why a login is refused, in the log's words."""
-
-LONGEST_USER = 64
-"""Characters of a user name that are kept."""
-
-
-class Desk(Protocol):
-    """What an initialized session works with, as far as its connection needs to know."""
-
-    deaf: bool
-    """Whether keys and pointer events are dropped; what is held is let go of then."""
-
-    @property
-    def input_backlog(self) -> int:
-        """Input events that wait to be taken by the guest."""
-        ...
-
-    def wait(self) -> None:
-        """Tells nothing of what can wait, since the client does not read as fast, until `ready`."""
-        ...
-
-    def ready(self) -> None:
-        """Goes on sending after the client has caught up."""
-        ...
-
-    def close(self) -> None:
-        """Lets go of the keys that the client holds and of everything else."""
-        ...
-
-
-@runtime_checkable
-class TellingTransport(Protocol):
-    """A transport whose own protocol can tell the peer why it is closed."""
-
-    def ends_for(self, reason: EndReason) -> None:
-        """The connection is about to be closed: says why when it is."""
-        ...
-
-
-class PeerFault(Protocol):
-    """What a protocol's error for a fault of the peer tells."""
-
-    reason: Enum
-    text: str
 
 
 class Connection(asyncio.Protocol, ABC):
@@ -179,7 +133,7 @@ class Connection(asyncio.Protocol, ABC):
             self._session = server.registry.connect(
                 self.session_protocol,
                 self._kind,
-                _address(self._transport),
+                address(self._transport),
                 self._transport.get_extra_info("sslcontext") is not None,
                 end=self.end,
             )
@@ -190,7 +144,7 @@ class Connection(asyncio.Protocol, ABC):
             return
         server.viewers.add(self)
         if self._kind == "tcp":
-            _keep_alive(self._transport)
+            keep_alive(self._transport)
         self._login_timer = self._loop.call_later(server.auth_timeout, self._login_timed_out)
         self._opened()
 
@@ -350,7 +304,7 @@ class Connection(asyncio.Protocol, ABC):
     @property
     def _peer(self) -> str:
         """The client's address without its port; empty for a unix socket."""
-        return _host_and_port(self._transport)[0]
+        return host_and_port(self._transport)[0]
 
     def _write(self, data: bytes) -> None:
         if not self._closing:
@@ -449,31 +403,3 @@ class Connection(asyncio.Protocol, ABC):
         if handle is not None:
             handle.cancel()
             setattr(self, timer, None)
-
-
-def presentable(user: str) -> str:
-    """A name that somebody claims, as it may stand in logs, tables and on an administrator's terminal."""
-    return "".join(character if character.isprintable() else "?" for character in user[:LONGEST_USER])
-
-
-def _address(transport: asyncio.Transport) -> str:
-    """The peer's address for people; empty for a unix socket."""
-    host, port = _host_and_port(transport)
-    if not host:
-        return ""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _host_and_port(transport: asyncio.Transport) -> tuple[str, int]:
-    peer = transport.get_extra_info("peername")
-    if not isinstance(peer, tuple) or len(peer) < 2:
-        return "", 0
-    return str(peer[0]), peer[1]
-
-
-def _keep_alive(transport: asyncio.Transport) -> None:
-    connection = transport.get_extra_info("socket")
-    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in KEEP_ALIVE:
-            connection.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -11,7 +11,8 @@ from sidecar.encode.pixel_form import CANONICAL
 from sidecar.log import get_logger
 from sidecar.session.session import Transport
 from sidecar.session.state import EndReason, SessionRefused
-from sidecar.transport.connection import THROTTLED, WRONG, Connection, presentable
+from sidecar.transport.connection import THROTTLED, WRONG, Connection
+from sidecar.transport.peer import presentable
 from sidecar.vnc.connection import ServerConnection, Stage
 from sidecar.vnc.desktop import Desktop
 from sidecar.vnc.errors import RemoteError
