@@ -42,18 +42,24 @@ Examples:
   vdi-sidecar vm set-memory 2G
   vdi-sidecar vm set-cpus 4""",
 )
-@click.argument("action", type=click.Choice(["info", *SWITCHES, *RESIZES]), default="info")
-@click.argument("value", required=False)
+@click.argument(
+    "action", type=click.Choice(["info", *SWITCHES, *RESIZES]), default="info", metavar="[ACTION]"
+)
+@click.argument("value", required=False, metavar="[VALUE]")
 @click.option("--json", "as_json", is_flag=True, help="Print what info tells as JSON.")
 @running_daemon_settings
 def vm(run_dir: Path, action: str, value: str | None, as_json: bool) -> None:
-    """Show the machine as it is now and what can be done to it (info), or change it.
+    """Show the machine as it is now and what can be done to it (info, the default), or change it.
 
-    shut-down presses its power button; power-off, reset, pause, resume and start act at once. set-memory SIZE
-    (512M, 2G) and set-cpus N give the guest more or less, as far as the machine was started for that.
+    The other actions: shut-down presses its power button; power-off, reset, pause, resume and start act at
+    once. set-memory SIZE (512M, 2G) and set-cpus N give the guest more or less, as far as the machine was
+    started for that.
     """
     if (value is None) == (action in RESIZES):
-        raise UsageError(f"{action} needs a value" if value is None else f"{action} takes no value")
+        needs = {"set-memory": "a size, such as 2G", "set-cpus": "a number"}
+        raise UsageError(
+            f"{action} needs {needs[action]}" if value is None else f"{action} takes no value: leave it out"
+        )
     if as_json and action != "info":
         raise UsageError("--json is for info")
     command, arguments = _request(action, value or "")

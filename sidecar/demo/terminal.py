@@ -3,8 +3,9 @@
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from functools import partial
 
 from rich.console import Console
 from rich.live import Live
@@ -28,7 +29,13 @@ def how_to_connect(
     `addresses`: as `Daemon.addresses` has them.
     """
     lines = [f"Showing {machine.title}.", ""]
-    told = {"vnc": _vnc, "vnc-console": _vnc_console, "rdp": _rdp, "metrics": _metrics, "api": _api}
+    told: dict[str, Callable[[str], list[str]]] = {
+        "vnc": _vnc,
+        "vnc-console": _vnc_console,
+        "rdp": _rdp,
+        "metrics": _metrics,
+    }
+    told["api"] = partial(_api, scheme="http" if options.tls_dir is None else "https")
     vnc = rdp = None
     for address in addresses:
         protocol, _, where = address.partition(" ")
@@ -43,11 +50,18 @@ def how_to_connect(
         *(_clipboard() if equipment.clipboard and machine.has_agent and options.clipboard != "off" else ()),
         "",
         f"Who is there, from another terminal: vdi-sidecar sessions --watch --run-dir {options.run_dir}",
+        *_tickets(options),
         f"The machine and its switches: vdi-sidecar vm --run-dir {options.run_dir}",
         "Ctrl-C ends it.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _tickets(options: DemoOptions) -> list[str]:
+    if options.auth == "none":
+        return []
+    return [f"A password for ten minutes: vdi-sidecar ticket create --run-dir {options.run_dir}"]
 
 
 def _serial_port(machine: DemoMachine, options: DemoOptions, vnc: ListenAddress | None) -> list[str]:
@@ -108,8 +122,12 @@ def _metrics(address: str) -> list[str]:
     return [f"Metrics for Prometheus: {address}"]
 
 
-def _api(address: str) -> list[str]:
-    return [f"Management API: {address}"]
+def _api(address: str, scheme: str) -> list[str]:
+    where = parse_listen_address(address)
+    if isinstance(where, TcpAddress):
+        host = where.host or LOCAL_HOST
+        return [f"Management API: {where}", f"  curl {scheme}://{host}:{where.port}/api/v1/status"]
+    return [f"Management API: {where}", f"  curl --unix-socket {where.path} http://vm/api/v1/status"]
 
 
 async def show_sessions(daemon: Daemon) -> None:

@@ -64,7 +64,7 @@ class Cgroup:
 class Hook:
     """`vdi-sidecar hook` in a cgroup of its own, and QEMU outside of it when `start_qemu` was called."""
 
-    def __init__(self, stack: ExitStack, rdp: bool) -> None:
+    def __init__(self, stack: ExitStack, rdp: bool, api: bool) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="vdi-bench-", dir="/tmp"))
         stack.callback(shutil.rmtree, self.directory)
         self.cgroup = stack.enter_context(closing(Cgroup()))
@@ -77,6 +77,9 @@ class Hook:
         ]
         if rdp:
             command += ["--rdp", f"127.0.0.1:{self.rdp}"]
+        self.api = self.directory / "api"
+        if api:
+            command += ["--api", f"unix:{self.api}"]
         environment = {"CONTAINER_NAME": "hook-sidecar-0"}
         self.process = Process(self.cgroup.command(*command), self.directory / "hook.log", environment)
         self._stack = stack
@@ -111,9 +114,15 @@ class Hook:
 
 
 @contextmanager
-def hook(rdp: bool = False) -> Iterator[Hook]:
+def hook(*, rdp: bool = False, api: bool = False) -> Iterator[Hook]:
     with ExitStack() as stack:
-        yield Hook(stack, rdp)
+        yield Hook(stack, rdp, api)
+
+
+def ask(socket: Path, path: str) -> None:
+    """Asks the management API once."""
+    command = ["curl", "--silent", "--fail", "--output", os.devnull, "--unix-socket", str(socket)]
+    subprocess.run([*command, f"http://vm{path}"], check=True, timeout=60)
 
 
 def play(module: str, then: Hook, what: str, **plan: object) -> None:
@@ -145,6 +154,13 @@ def main() -> None:
                     "load_clients", measured, f"VNC, 1024x768, film, {viewers} of {form}",
                     port=measured.vnc, viewers=viewers, encodings=encodings,
                 )  # fmt: skip
+    with hook(api=True) as measured:
+        measured.start_qemu(large=False)
+        time.sleep(3)
+        measured.line("VNC and API, 1024x768")
+        for path in ("status", "sessions", "consoles/0/screenshot"):
+            ask(measured.api, f"/api/v1/{path}")
+        measured.line("VNC and API, 1024x768, asked for status, sessions, a screenshot")
     with hook(rdp=True) as measured:
         measured.start_qemu(large=False).show(Mode.VIDEO)
         time.sleep(3)

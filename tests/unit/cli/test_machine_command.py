@@ -110,7 +110,7 @@ def test_what_the_machine_refuses_is_one_line(daemon: Daemon, capsys: Capture) -
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["set-memory"], "set-memory needs a value"),
+        (["set-memory"], "set-memory needs a size, such as 2G"),
         (["pause", "now"], "pause takes no value"),
         (["set-memory", "much"], "'much' is not a size"),
         (["set-cpus", "-1"], "No such option"),

@@ -60,3 +60,14 @@ def test_every_address_is_told() -> None:
         "vdi-sidecar vm",
     ):
         assert where in told
+
+
+def test_the_api_and_tickets_come_with_a_command_that_works() -> None:
+    told = how_to_connect(BOX, ALL, ("api unix:/run/api", "api 127.0.0.1:8697"), OPTIONS)
+    assert "curl --unix-socket /run/api http://vm/api/v1/status" in told
+    assert "curl http://127.0.0.1:8697/api/v1/status" in told
+    assert "ticket" not in told
+    options = replace(OPTIONS, auth="ticket", tls_dir=Path("/tls"))
+    told = how_to_connect(BOX, ALL, ("api 127.0.0.1:8697",), options)
+    assert "curl https://127.0.0.1:8697/api/v1/status" in told
+    assert "vdi-sidecar ticket create --run-dir /run/demo" in told
