@@ -20,6 +20,9 @@ Answer: TypeAlias = Json | Awaitable[Json] | AsyncGenerator[Json, None]
 LONGEST_REQUEST = 4096
 """Bytes of a request line."""
 
+LARGEST_NUMBER = 1e15
+"""Of those that need not be whole: whoever takes one may reckon with it."""
+
 
 class BadRequest(SidecarError):
     """A request line that is not understood."""
@@ -48,7 +51,7 @@ class Request:
     """A request that has been understood."""
 
     command: Command
-    arguments: Arguments
+    arguments: Arguments = field(repr=False)
 
     @property
     def told(self) -> Arguments:
@@ -92,6 +95,12 @@ class CommandTable:
             # a whole number is a number too, true is none
             if type(value) is not known[argument] and not (known[argument] is float and type(value) is int):
                 raise BadRequest(f"{argument} must be {_TYPE_NAMES[known[argument]]}")
+            if (
+                isinstance(value, int | float)
+                and known[argument] is float
+                and not abs(value) <= LARGEST_NUMBER
+            ):
+                raise BadRequest(f"{argument} is too large, or no number")
         for argument in command.required:
             if argument not in fields:
                 raise BadRequest(f"{command.name} needs {argument}")

@@ -19,7 +19,7 @@ from sidecar.web.doorway import Doorway
 from sidecar.web.http import HANDSHAKE_TIME, runner
 
 MOST_CONNECTIONS: Final = 64
-"""At once, those of WebSockets and of events included."""
+"""At once by TCP, and as many by unix sockets; those of WebSockets and of events included."""
 
 MOST_OF_ONE: Final = 32
 """Of those, connections of one address or local user."""
@@ -124,3 +124,6 @@ class ApiServer:
 async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "vdi-sidecar"
     response.headers["Cache-Control"] = "no-store"
+    # names and texts in the answers come from anywhere; no page is to show a screenshot as its own picture
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"

@@ -1,12 +1,19 @@
 """What the management API answers, as HTTP."""
 
+import asyncio
 import math
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.control.operation import JSON, Operation
+from sidecar.log import get_logger
+
+log = get_logger(__name__)
+
+SEND_TIME: Final = 30.0
+"""Seconds for a client to take an answer."""
 
 
 def answer_response(operation: Operation, answer: Any) -> web.StreamResponse:
@@ -33,3 +40,18 @@ def error_response(
     if wait is not None:
         response.headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(wait)))
     return response
+
+
+async def send(request: web.Request, response: web.StreamResponse) -> None:
+    """Sends what is not sent yet; a client that does not take it loses its connection."""
+    try:
+        async with asyncio.timeout(SEND_TIME):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:
+        log.info("API client does not read its answer")
+        if request.transport is not None:
+            request.transport.abort()
+    except ConnectionError:
+        # it has left meanwhile
+        return

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 
 from sidecar.access.grant import LoginFailed
 from sidecar.control.api_access import ApiAccess, Refused, Visitor
-from sidecar.control.api_answer import answer_response, error_response
+from sidecar.control.api_answer import answer_response, error_response, send
 from sidecar.control.api_call import read_call
 from sidecar.control.api_peer import peer_of
 from sidecar.control.audit import Outcome, audit
@@ -21,9 +21,6 @@ from sidecar.log import get_logger
 from sidecar.web.upgrade import UpgradeRefused
 
 log = get_logger(__name__)
-
-SEND_TIME: Final = 30.0
-"""Seconds for a client to take an answer."""
 
 AUDITED_REFUSALS: Final = frozenset({401, 403, 429})
 
@@ -80,7 +77,7 @@ class Gate:
             raise
         self.answers[response.status] += 1
         _write_audit(request, visit, response.status)
-        await _send(request, response)
+        await send(request, response)
         return response
 
     async def _error(self, visit: _Visit, error: Exception) -> web.Response:
@@ -154,18 +151,3 @@ def _write_audit(request: web.Request, visit: _Visit, status: int | None) -> Non
         path=request.rel_url.raw_path,
         status=status,
     )
-
-
-async def _send(request: web.Request, response: web.StreamResponse) -> None:
-    """Sends what is not sent yet; a client that does not take it loses its connection."""
-    try:
-        async with asyncio.timeout(SEND_TIME):
-            await response.prepare(request)
-            await response.write_eof()
-    except TimeoutError:
-        log.info("API client does not read its answer")
-        if request.transport is not None:
-            request.transport.abort()
-    except ConnectionError:
-        # it has left meanwhile
-        return

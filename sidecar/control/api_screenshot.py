@@ -1,14 +1,24 @@
 """Screenshots in the management API."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
 from aiohttp.helpers import ETag
 
+from sidecar.control.api_answer import send
 from sidecar.control.operation import Call, Operation
 from sidecar.control.role import Role
-from sidecar.control.screenshots import NoSuchConsole, Screenshots, ScreenshotsOff, ScreenWatched
+from sidecar.control.screenshots import (
+    NoScreenshotNow,
+    NoSuchConsole,
+    Screenshots,
+    ScreenshotsOff,
+    ScreenWatched,
+)
+
+MOST_UNSENT: Final = 64 * 1024 * 1024
+"""Bytes of files that wait for clients to take them; a single one may have more."""
 
 Index = Annotated[int, msgspec.Meta(ge=0, le=255, description="Number of the console.")]
 Cursor = Annotated[bool, msgspec.Meta(description="Whether the guest's pointer is drawn in; default: no.")]
@@ -16,6 +26,7 @@ Cursor = Annotated[bool, msgspec.Meta(description="Whether the guest's pointer i
 
 def screenshot_operations(screenshots: Screenshots) -> list[Operation]:
     """GET /api/v1/consoles/{index}/screenshot."""
+    unsent = 0
 
     async def screenshot(call: Call) -> web.Response:
         index, cursor = call.parameters["index"], call.parameters.get("cursor", False)
@@ -23,7 +34,16 @@ def screenshot_operations(screenshots: Screenshots) -> list[Operation]:
         if ETag(tag) in (call.request.if_none_match or ()):
             return web.Response(status=304, headers={"ETag": f'"{tag}"'})
         taken = await screenshots.take(index, cursor=cursor)
-        return web.Response(body=taken.png, content_type="image/png", headers={"ETag": f'"{taken.tag}"'})
+        response = web.Response(body=taken.png, content_type="image/png", headers={"ETag": f'"{taken.tag}"'})
+        nonlocal unsent
+        if unsent and unsent + len(taken.png) > MOST_UNSENT:
+            raise NoScreenshotNow("too many screenshots are on their way to who does not read: try again")
+        unsent += len(taken.png)
+        try:
+            await send(call.request, response)
+        finally:
+            unsent -= len(taken.png)
+        return response
 
     return [
         Operation(

@@ -93,6 +93,10 @@ class WantedTicket(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         | None
     ) = None
 
+    def __repr__(self) -> str:
+        # the secret stays out of what is shown of it anywhere
+        return "WantedTicket(...)"
+
 
 class TicketList(TypedDict):
     """The tickets that are not over, in the order in which they were made."""

@@ -153,5 +153,9 @@ class MachineControl:
 
 def _heed(change: "asyncio.Task[None]") -> None:
     """Whoever asked for it may have gone, and then this is the only place that tells."""
-    if not change.cancelled() and (error := change.exception()) is not None:
+    if change.cancelled() or (error := change.exception()) is None:
+        return
+    if isinstance(error, SidecarError):
         log.info("machine not changed", change=change.get_name(), cause=str(error))
+    else:
+        log.error("machine not changed", change=change.get_name(), cause=repr(error))

@@ -21,15 +21,19 @@ log = get_logger(__name__)
 PAUSE: Final = 1.0
 """Seconds until the next try where the system has no room for another connection."""
 
+_LOCAL: Final = "uid "
+"""What the names of owners by unix sockets begin with, and no address does."""
+
 _FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Doorway:
     """Lets connections in until it is closed; what is made of each is a protocol from `made`.
 
-    `most`: connections at once; `most_of_one`: those of one address (IPv6: one /64), or of one user by unix
-    sockets. `left`: whether a protocol's connection is over. `tls`: makes a context for each TCP connection;
-    None: no TLS. Unix sockets never have it.
+    `most`: connections at once by TCP, and as many again by unix sockets: strangers must not take the places
+    of the host's own users. `most_of_one`: those of one address (IPv6: one /64), or of one user. `left`:
+    whether a protocol's connection is over. `tls`: makes a context for each TCP connection; None: no TLS.
+    Unix sockets never have it.
     """
 
     def __init__(
@@ -197,7 +201,8 @@ class Doorway:
             for protocol, whose in self._inside.items()
             if protocol in self._coming or not self._left(protocol)
         }
-        whose = list(self._inside.values())
+        is_local = owner.startswith(_LOCAL)
+        whose = [each for each in self._inside.values() if each.startswith(_LOCAL) is is_local]
         return len(whose) >= self._most or whose.count(owner) >= self._most_of_one
 
 
@@ -213,6 +218,6 @@ class _Full(asyncio.Protocol):
 def _whence(connection: socket.socket) -> tuple[str, str]:
     """Whence it comes: for people (empty by a unix socket), and as whose it is counted. Raises OSError."""
     if connection.family == socket.AF_UNIX:
-        return "", f"uid {peer_uid(connection)}"
+        return "", f"{_LOCAL}{peer_uid(connection)}"
     host, port = connection.getpeername()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}", network_of(host)

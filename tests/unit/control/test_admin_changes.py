@@ -11,7 +11,8 @@ import pytest
 
 from sidecar.control.admin import AdminServer
 from sidecar.control.admin_client import AdminRefused, connect_admin
-from sidecar.control.admin_commands import Arguments, Command, CommandTable
+from sidecar.control.admin_commands import Arguments, BadRequest, Command, CommandTable
+from sidecar.control.api_tickets import WantedTicket
 from sidecar.errors import NotReady
 
 
@@ -86,3 +87,15 @@ async def test_kinds_of_arguments_are_kept_to(tmp_path: Path) -> None:
             await ask(path, "double", number=1, share=True)
         help_of_double = (await ask(path, "help"))[2]
     assert help_of_double["optional"] == {"password": "string", "share": "number"}
+
+
+def test_no_number_is_too_large_to_reckon_with() -> None:
+    for number in (b"1e16", b"-1e400", b"NaN", b"9" * 400):
+        with pytest.raises(BadRequest, match="share is too large"):
+            TABLE.parse(b'{"command": "double", "number": 1, "share": ' + number + b"}")
+
+
+def test_what_was_asked_for_is_not_shown_with_its_secrets() -> None:
+    request = TABLE.parse(b'{"command": "double", "number": 1, "password": "geheim"}')
+    assert "geheim" not in repr(request)
+    assert "geheim" not in repr(WantedTicket(secret="geheim"))

@@ -29,6 +29,7 @@ from sidecar.control.role import Role
 from sidecar.errors import NotReady
 from sidecar.session.feed import StatusFeed
 from sidecar.session.registry import Registry
+from sidecar.web import http
 from sidecar.web.tls import TlsFiles
 
 STATUS = "/api/v1/status"
@@ -328,6 +329,26 @@ async def test_one_connection_too_many_is_turned_away_and_a_place_that_gets_free
     line, writer = await ask()
     assert line.startswith(b"HTTP/1.1 200")
     writer.close()
+
+
+async def test_strangers_do_not_take_the_places_of_local_users(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, short_dir: Path
+) -> None:
+    monkeypatch.setattr(api, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(http, "HANDSHAKE_TIME", 120.0)
+    server = await serve()
+    port = await server.listen_tcp("127.0.0.1", 0)
+    await server.listen_unix(short_dir / "api")
+    _, stranger = await asyncio.open_connection("127.0.0.1", port)
+    await eventually(lambda: server.connections, "the stranger is there")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 503")
+    writer.close()
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(short_dir / "api"))) as local:
+        async with local.get(f"http://vm{STATUS}") as answer:
+            assert answer.status == 200
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    stranger.close()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from support.synthetic_machine import SyntheticMachine
 from support.waiting import eventually
 
 from sidecar.control.machine_control import Busy, MachineControl, NoControl, NotPossible
+from sidecar.control.power import ControlledPower
+from sidecar.guest import PowerRefused
 from sidecar.machine import Capability, MachineRefused, MachineUnreachable
 
 
@@ -47,6 +49,23 @@ async def test_a_caller_that_goes_away_leaves_no_half_change(machine: SyntheticM
             await control.reset()
         machine.go_on.set()
         await eventually(lambda: machine.done == ["cpus 2"], "it is seen through")
+
+
+async def test_a_viewer_does_not_switch_it_while_it_is_changed(machine: SyntheticMachine) -> None:
+    machine.go_on.clear()
+    async with MachineControl(machine) as control:
+        power = ControlledPower(control)
+        change = asyncio.create_task(control.set_cpus(2))
+        await eventually(lambda: machine.begun, "the change begins")
+        with pytest.raises(PowerRefused, match="busy"):
+            await power.reset()
+        machine.go_on.set()
+        await change
+        await power.reset()
+        machine.reasons[Capability.SHUT_DOWN] = "the machine is paused"
+        with pytest.raises(PowerRefused, match="cannot be switched: the machine is paused"):
+            await power.shut_down()
+    assert machine.done == ["cpus 2", "reset"]
 
 
 async def test_what_is_not_possible_is_not_tried(machine: SyntheticMachine) -> None:

@@ -1,5 +1,6 @@
 """Screenshots and messages in the management API, over real sockets."""
 
+import asyncio
 import contextlib
 import io
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from PIL import Image
 from support.pictures import from_rgb_bytes
 from support.synthetic_guest import SyntheticGuest
 
+from sidecar.control import api_screenshot
 from sidecar.control.api import ApiServer
 from sidecar.control.api_access import ApiAccess
 from sidecar.control.api_messages import message_operations
@@ -90,6 +92,24 @@ async def test_who_has_it_already_is_told_so_until_the_screen_changes(house: Hou
     assert await house.status(**{"If-None-Match": '"another"'}) == 200
     house.guest.console.draw(0, 0, np.zeros((5, 5), np.uint32))
     assert await house.status(**{"If-None-Match": tag}) == 200
+
+
+async def test_files_that_nobody_takes_do_not_pile_up(
+    house: House, monkeypatch: pytest.MonkeyPatch, short_dir: Any
+) -> None:
+    monkeypatch.setattr(api_screenshot, "MOST_UNSENT", 1)
+    house.guest.console.resize(1600, 1200)
+    noise = np.random.default_rng(4).integers(0, 1 << 24, (1200, 1600), dtype=np.uint32)
+    house.guest.console.draw(0, 0, noise)
+    reader, writer = await asyncio.open_unix_connection(short_dir / "api", limit=1024)
+    writer.write(f"GET {SCREENSHOT} HTTP/1.1\r\nHost: vm\r\n\r\n".encode())
+    assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    async with house.client.get(SCREENSHOT) as answer:
+        assert (answer.status, "too many" in (await answer.json())["error"]) == (503, True)
+    writer.transport.abort()
+    async with asyncio.timeout(60):
+        while await house.status() != 200:
+            pass
 
 
 async def test_what_stands_against_a_screenshot_is_told(house: House) -> None:
