@@ -129,6 +129,7 @@ async def frontends(
                 name=options.name,
                 auth_timeout=options.auth_timeout,
                 allow_power=options.allow_power,
+                power=management.power,
                 console=None if console is None else lambda _: tunnels.console(console),
                 tunnels=tunnels.vnc,
                 offered=tunnels.offered,

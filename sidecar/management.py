@@ -13,11 +13,12 @@ from sidecar.control.admin_screen import screen_commands
 from sidecar.control.admin_tickets import ticket_commands
 from sidecar.control.listener import Listener
 from sidecar.control.machine_control import MachineControl
+from sidecar.control.power import ControlledPower
 from sidecar.control.screenshots import Screenshots
 from sidecar.control.settings import Settings
 from sidecar.control.ticket_watch import TicketWatch
 from sidecar.entrance import Entrance
-from sidecar.guest import Guest
+from sidecar.guest import Guest, Power
 from sidecar.machine import Machine
 from sidecar.session.feed import StatusFeed
 
@@ -56,6 +57,9 @@ class Management:
         self._tickets = TicketWatch(entrance.tickets, registry)
         self._settings = Settings(registry, screenshots=options.screenshots, log_level=options.log_level)
         self._screenshots = Screenshots(feed.guest, registry, lambda: self._settings.screenshots)
+
+        self.power: Power | None = None if machine is None else ControlledPower(self._control)
+        """The machine's switches; None: nobody controls it but the guest itself."""
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["ApiServer | None"]:

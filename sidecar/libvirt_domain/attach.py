@@ -1,8 +1,10 @@
 """The way to the screen of a domain of libvirt's."""
 
 import asyncio
+import contextlib
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -25,6 +27,10 @@ log = get_logger(__name__)
 _REFUSALS: Final = (AuthError, EOFError, BrokenPipeError, ConnectionResetError, PermissionError)
 """A bus hangs up on another user, and its socket may be closed to it by its mode."""
 
+RETURNS: Final = (1.0, 60.0)
+"""Seconds, the first time and at most, until a connection that was lost is made again to a machine that still
+runs: who has its display now may be another sidecar, which does the same."""
+
 _LAST_REFUSAL: Final = 3
 """After so many in one run of the machine nobody expects another answer: a bus that ends hangs up too."""
 
@@ -35,14 +41,18 @@ class LibvirtAttach:
     libvirt is asked only while there is no machine: once there is a link, libvirt may come and go.
     """
 
-    def __init__(self, uri: str, domain: str) -> None:
-        """Raises UsageError where libvirt-python is not installed."""
+    def __init__(self, uri: str, domain: str, returns: tuple[float, float] = RETURNS) -> None:
+        """`returns`: see RETURNS. Raises UsageError where libvirt-python is not installed."""
         self._libvirt = load()
         self._uri = uri
         self._domain = domain
         self._calls = Calls()
         self._was_there = False
         self._said = ""
+        self._run: int | None = None
+        """The run of the machine to which the last connection was, where there can be one only."""
+        self._return = BackOff(*returns)
+        self._not_before = 0.0
 
     @property
     def comes_back(self) -> bool:
@@ -56,6 +66,8 @@ class LibvirtAttach:
         What can never work is an AttachError before the first link alone. Later there are viewers who wait:
         it is told in the log, and waited out.
         """
+        if self._run is not None:
+            self._not_before = time.monotonic() + self._return.next()
         async with AsyncExitStack() as stack:
             link = await self._find(stack)
             self._was_there = True
@@ -82,7 +94,13 @@ class LibvirtAttach:
             sight = await watch.look()
             display = self._judge(sight)
             if sight is None or display is None:
+                self._forget()
                 await watch.news.wait()
+                continue
+            if sight.run != self._run:
+                self._forget()
+            elif (left := self._not_before - time.monotonic()) > 0:
+                await self._hold_back(left, watch.news)
                 continue
             try:
                 link = await self._enter(display, watch, stack)
@@ -95,9 +113,26 @@ class LibvirtAttach:
                 self._say(str(error))
             else:
                 if link is not None:
+                    self._run = sight.run if display.address is None else None
                     return link
                 continue
             await asyncio.sleep(back_off.next())
+
+    def _forget(self) -> None:
+        """The run of the machine that was last shown is over."""
+        self._run = None
+        self._return.reset()
+
+    async def _hold_back(self, seconds: float, news: asyncio.Event) -> None:
+        """Returns then, or when there are news."""
+        # libvirt may need a moment longer to see that a machine has ended
+        self._say(
+            "the machine is just ending, or another program has taken its display, which one alone can have"
+            " (p2p)"
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await news.wait()
 
     def _judge(self, sight: Sight | None) -> Display | None:
         """The display that should be there now; None: there is something to wait for. Raises AttachError."""

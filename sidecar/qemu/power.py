@@ -7,7 +7,7 @@ from sidecar.guest import PowerRefused
 from sidecar.qemu.errors import ConnectionLost, QmpRefused
 from sidecar.qemu.qmp import Qmp
 
-NO_MONITOR: Final = "QEMU's monitor cannot be reached; attach with --qmp to switch the machine"
+NO_MONITOR: Final = "the machine can be switched only with --qmp, --control-qmp or --libvirt"
 
 
 class QemuPower:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from sidecar.broadcast.broadcast import Broadcasts
 from sidecar.broadcast.vacancy import vacancy
-from sidecar.guest import Console, Guest, GuestState
+from sidecar.guest import Console, Guest, GuestState, Power
 from sidecar.input.layout import Layout
 from sidecar.input.seat import Seats
 from sidecar.input.session_input import SessionInput
@@ -28,6 +28,7 @@ log = get_logger(__name__)
 class VncServer(Server[Viewer]):
     """Serves VNC, as its base says.
 
+    `power`: the machine's switches for viewers who may use them; the guest's own, if None.
     `name`: what viewers call the machine; empty for the guest's own name. `console`: which console newcomers
     see first; the guest's first one as long as that is None. `switching`: whether a viewer may choose another
     one for itself, by Ctrl-Alt-1 and so on. `tunnels`: what sessions carry beside screen and input, and
@@ -46,6 +47,7 @@ class VncServer(Server[Viewer]):
         layout: Layout,
         auth_timeout: float = 30.0,
         allow_power: bool = False,
+        power: Power | None = None,
         console: Callable[[Guest], Console | None] | None = None,
         switching: bool = True,
         tunnels: Sequence[TunnelFactory] = (),
@@ -55,6 +57,7 @@ class VncServer(Server[Viewer]):
         self.access = access or Access()
         self.offered = ALWAYS_OFFERED | offered | (Extension.XVP if allow_power else NO_EXTENSIONS)
         self._guest = guest
+        self._power = power
         self._broadcasts = broadcasts
         self._seats = seats
         self._name = name
@@ -109,7 +112,7 @@ class VncServer(Server[Viewer]):
             receiver,
             console=console,
             views=self._views(session),
-            power=self._guest.power if may_use_machine(session) else NO_POWER,
+            power=(self._power or self._guest.power) if may_use_machine(session) else NO_POWER,
             title=lambda: self._title,
             spawn=self.spawn,
             tunnels=self._tunnels,

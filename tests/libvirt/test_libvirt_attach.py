@@ -1,5 +1,7 @@
 """`vdi-sidecar serve --libvirt`: finds the machine by libvirt, and follows it."""
 
+import asyncio
+import logging
 import os
 import shutil
 import signal
@@ -15,9 +17,13 @@ from support.libvirt_machine import NAME, Machine
 from support.libvirt_screen import AS_QEMU, BUS, PEER_TO_PEER, UUID, LibvirtSidecar, domain_with
 from support.rfb_client import RfbClient
 from support.rfb_wire import key_event
-from support.waiting import wait_until
+from support.waiting import DEADLINE, eventually, wait_until
+
+from sidecar.libvirt_domain.attach import LibvirtAttach
 
 A_KEY = 0x1E
+
+FOREVER = 86400.0
 
 VNC = "<graphics type='vnc'><listen type='none'/></graphics>"
 
@@ -182,3 +188,34 @@ def test_another_user_than_qemus_comes_in_peer_to_peer_and_is_refused_by_the_bus
         with sidecar.viewer() as viewer:
             sees(viewer, machine)
         sidecar.close()
+
+
+async def test_who_loses_a_display_that_one_alone_can_have_leaves_it_to_the_other_until_the_next_start(
+    libvirt: Libvirt, machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two that take it from each other would show nothing to anybody."""
+    caplog.set_level(logging.INFO)
+    machine.define(domain_with(machine, VNC + PEER_TO_PEER))
+    machine.start()
+    first = LibvirtAttach(libvirt.uri, NAME, returns=(FOREVER, FOREVER))
+    async with first.link() as lost, LibvirtAttach(libvirt.uri, NAME).link() as taken:
+        await asyncio.wait_for(lost.gone, DEADLINE)
+        caplog.clear()
+        again = asyncio.create_task(enter(first))
+        await eventually(lambda: "another program has taken its display" in causes(caplog), "it is told")
+        assert not taken.gone.done()
+        await asyncio.to_thread(machine.destroy)
+        await asyncio.wait_for(taken.gone, DEADLINE)
+    await asyncio.to_thread(machine.start)
+    await asyncio.wait_for(again, DEADLINE)
+
+
+async def enter(attach: LibvirtAttach) -> None:
+    """There is a link."""
+    async with attach.link():
+        return
+
+
+def causes(caplog: pytest.LogCaptureFixture) -> str:
+    """Why it waits, as the log says."""
+    return " ".join(str(vars(record)["sidecar_context"].get("cause")) for record in caplog.records)

@@ -11,11 +11,16 @@ import pytest
 from support.bus import Bus
 from support.daemon import Daemon
 from support.qemu import PEER_TO_PEER_DISPLAY, dbus_display
+from support.rfb_client import RfbClient
+from support.rfb_wire import Encoding, Xvp, xvp
 from support.waiting import DEADLINE, wait_until
 
 from sidecar.control.admin_client import AdminRefused, connect_admin
 
 MACHINE = "/api/v1/machine"
+
+FAIL, SHUTDOWN, RESET = 0, 2, 4
+"""What xvp says."""
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -62,6 +67,29 @@ def test_a_machine_on_a_bus_is_asked_by_a_monitor_beside_it(
         admin(daemon, "machine-power-off")
         assert qemu.process.wait(DEADLINE) == 0
         assert asked(api, "GET", MACHINE)[0] == 503
+
+
+def test_a_viewer_switches_a_machine_on_a_bus_by_a_monitor_beside_it(
+    start_qemu: Any, bus: Bus, short_dir: Path
+) -> None:
+    monitor = short_dir / "control"
+    qemu = start_qemu(dbus_display(bus.address), extra=("-qmp", f"unix:{monitor},server=on,wait=off"))
+    options = ("--dbus-address", bus.address, "--control-qmp", str(monitor), "--allow-power")
+    with (
+        closing(Daemon(short_dir, *options)) as daemon,
+        RfbClient(daemon.address, encodings=(Encoding.RAW, Encoding.XVP)) as viewer,
+    ):
+        viewer.refresh()
+        qemu.com1.forget()
+        viewer.send(xvp(RESET))
+        qemu.com1.wait_for("READY")
+        wait_until(lambda: "machine changed change=reset" in daemon.process.output, "it has been reset")
+        admin(daemon, "machine-pause")
+        # a machine that stands still does not hear its button
+        viewer.send(xvp(SHUTDOWN))
+        while viewer.receive() != Xvp(FAIL):
+            pass
+        assert "is paused and does not hear its power button" in daemon.process.output
 
 
 def test_a_machine_that_is_attached_by_its_monitor_is_asked_by_that(start_qemu: Any, short_dir: Path) -> None:
