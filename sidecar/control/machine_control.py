@@ -158,4 +158,4 @@ def _heed(change: "asyncio.Task[None]") -> None:
     if isinstance(error, SidecarError):
         log.info("machine not changed", change=change.get_name(), cause=str(error))
     else:
-        log.error("machine not changed", change=change.get_name(), cause=repr(error))
+        log.error("a change of the machine failed", change=change.get_name(), cause=repr(error))

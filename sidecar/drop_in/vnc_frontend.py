@@ -143,6 +143,7 @@ async def _serve_web(
                 origins=OriginPolicy(origins),
             )
         except CannotServeWeb as error:
+            log.warning("not listening", cause=str(error))
             failure = error
             continue
         stack.push_async_callback(web.close)
