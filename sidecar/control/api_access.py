@@ -156,7 +156,7 @@ def _login_caller(grant: Grant, peer: Peer) -> Caller:
     match grant.method:
         case "user":
             role = Role[grant.role.upper()] if grant.role else None
-            return Caller(grant.user, "user", role, uses_machine, peer.address)
+            return Caller(grant.user, "user", role, uses_machine, peer.address, consoles=grant.consoles)
         case "ticket":
             name = f"ticket {grant.ticket}"
             return Caller(name, "ticket", None, uses_machine, peer.address, grant.ticket)

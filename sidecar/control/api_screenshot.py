@@ -12,6 +12,7 @@ from sidecar.control.role import Role
 from sidecar.control.screenshots import (
     NoScreenshotNow,
     NoSuchConsole,
+    NotToBeSeen,
     Screenshots,
     ScreenshotsOff,
     ScreenWatched,
@@ -30,10 +31,11 @@ def screenshot_operations(screenshots: Screenshots) -> list[Operation]:
 
     async def screenshot(call: Call) -> web.Response:
         index, cursor = call.parameters["index"], call.parameters.get("cursor", False)
-        tag = screenshots.tag(index, cursor=cursor)
+        names = call.caller.consoles
+        tag = screenshots.tag(index, cursor=cursor, names=names)
         if ETag(tag) in (call.request.if_none_match or ()):
             return web.Response(status=304, headers={"ETag": f'"{tag}"'})
-        taken = await screenshots.take(index, cursor=cursor)
+        taken = await screenshots.take(index, cursor=cursor, names=names)
         response = web.Response(body=taken.png, content_type="image/png", headers={"ETag": f'"{taken.tag}"'})
         nonlocal unsent
         if unsent and unsent + len(taken.png) > MOST_UNSENT:
@@ -55,10 +57,10 @@ def screenshot_operations(screenshots: Screenshots) -> list[Operation]:
             screenshot,
             parameters={"index": Index, "cursor": Cursor},
             media="image/png",
-            errors={NoSuchConsole: 404, ScreenWatched: 409, ScreenshotsOff: 403},
+            errors={NoSuchConsole: 404, NotToBeSeen: 403, ScreenWatched: 409, ScreenshotsOff: 403},
             description="Every pixel is as the guest has drawn it. The answer has an `ETag`; with the same "
             "one in `If-None-Match` it is 304 as long as the picture is the same. The setting `screenshots` "
             "says when there are any: `always`, `unwatched` (409 while a session is connected) or `never` "
-            "(403).",
+            "(403). Who has logged in as a user for some consoles gets those of these alone (403).",
         )
     ]

@@ -38,3 +38,5 @@ class Caller:
     """Whence it asks, for people; empty for a unix socket."""
     ticket: str = ""
     """The id of the ticket by which it came, where it was one."""
+    consoles: frozenset[str] | None = None
+    """What it may see of the machine, as `sidecar.session.sight` reads it; None: all."""

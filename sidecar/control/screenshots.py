@@ -17,6 +17,7 @@ from sidecar.screen.png import png
 from sidecar.screen.snapshot import snapshot
 from sidecar.screen.surface import Frame
 from sidecar.session.registry import Registry
+from sidecar.session.sight import Sight
 
 MOST_WAITING: Final = 8
 """Screenshots at once; they are made one after the other."""
@@ -42,6 +43,10 @@ class ScreenshotsOff(SidecarError):
     """The policy allows none."""
 
 
+class NotToBeSeen(SidecarError):
+    """Whoever asks may not see that console."""
+
+
 class NoScreenshotNow(NotReady):
     """There is no machine, or there are too many screenshots already."""
 
@@ -59,7 +64,8 @@ class Screenshot:
 class Screenshots:
     """Takes screenshots of `guest` for whoever may have them. Belongs to the main loop.
 
-    `policy` tells the policy of the moment; it counts the sessions of `registry`.
+    `policy` tells the policy of the moment; it counts the sessions of `registry`. `names` of who asks: see
+    `sidecar.session.sight`.
     """
 
     def __init__(
@@ -73,28 +79,30 @@ class Screenshots:
         self._one_at_a_time = asyncio.Lock()
         self._waiting = 0
 
-    def tag(self, index: int, *, cursor: bool = False) -> str:
+    def tag(self, index: int, *, cursor: bool = False, names: frozenset[str] | None = None) -> str:
         """What names the picture that `take` would make now: letters, digits and hyphens.
 
         Raises like `take`. Another picture has another tag; the tag of a picture that is not the newest any
         more is never used again.
         """
-        console = self._allowed(index)
+        console = self._allowed(index, names)
         return self._tag(console, console.surface.frame, _shown_cursor(console) if cursor else None)
 
-    async def take(self, index: int, *, cursor: bool = False) -> Screenshot:
+    async def take(
+        self, index: int, *, cursor: bool = False, names: frozenset[str] | None = None
+    ) -> Screenshot:
         """What the console of that number shows now; with `cursor`, the guest's pointer where it has one.
 
-        Raises NoSuchConsole, ScreenWatched, ScreenshotsOff, NoScreenshotNow.
+        Raises NoSuchConsole, NotToBeSeen, ScreenWatched, ScreenshotsOff, NoScreenshotNow.
         """
-        self._allowed(index)
+        self._allowed(index, names)
         if self._waiting >= MOST_WAITING:
             raise NoScreenshotNow("too many screenshots are taken at once: try again")
         self._waiting += 1
         try:
-            async with self._one_at_a_time, _drawn(self._allowed(index)):
+            async with self._one_at_a_time, _drawn(self._allowed(index, names)):
                 # again: somebody may have come
-                console = self._allowed(index)
+                console = self._allowed(index, names)
                 frame = console.surface.frame
                 if frame.width * frame.height > MOST_PIXELS:
                     raise NoScreenshotNow(f"a screen of {frame.width}x{frame.height} is too large")
@@ -105,7 +113,7 @@ class Screenshots:
             self._waiting -= 1
         return Screenshot(file, frame.width, frame.height, tag)
 
-    def _allowed(self, index: int) -> Console:
+    def _allowed(self, index: int, names: frozenset[str] | None) -> Console:
         """The console, if a screenshot of it may be taken now."""
         policy = self._policy()
         if policy == "never":
@@ -119,6 +127,8 @@ class Screenshots:
             raise NoSuchConsole(
                 f"there is no console {index}, only {', '.join(map(str, self._guest.consoles))}"
             )
+        if not Sight(self._guest, names).allows(console):
+            raise NotToBeSeen(f"console {index} is none of those that this login may see")
         return console
 
     def _tag(self, console: Console, frame: Frame, cursor: Cursor | None) -> str:

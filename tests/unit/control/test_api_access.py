@@ -124,7 +124,10 @@ async def test_the_password_lets_look_and_use_the_machine_and_no_more() -> None:
             Grant("ticket", ticket="t7", consoles=frozenset({"serial0"})),
             Caller("ticket t7", "ticket", None, False, ticket="t7"),
         ),
-        (Grant("user", "bob", consoles=frozenset({"1"})), Caller("bob", "user", None, False)),
+        (
+            Grant("user", "bob", consoles=frozenset({"1"}), role="viewer"),
+            Caller("bob", "user", Role.VIEWER, False, consoles=frozenset({"1"})),
+        ),
     ],
 )
 async def test_a_login_is_worth_what_its_grant_says(grant: Grant, expected: Caller) -> None:

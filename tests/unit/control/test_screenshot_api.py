@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.pictures import from_rgb_bytes
-from support.synthetic_guest import SyntheticGuest
+from support.synthetic_guest import SyntheticConsole, SyntheticGuest
 
+from sidecar.access.grant import Attempt, Grant
+from sidecar.access.logins import Logins
+from sidecar.access.password import Passwords
 from sidecar.control import api_screenshot
 from sidecar.control.api import ApiServer
 from sidecar.control.api_access import ApiAccess
@@ -79,6 +82,25 @@ async def test_a_screenshot_is_a_png_of_every_pixel(house: House) -> None:
         with Image.open(io.BytesIO(await answer.read())) as picture:
             shown = from_rgb_bytes(np.asarray(picture))
     assert np.array_equal(shown, house.guest.console.surface.frame.pixels)
+
+
+class Bob(Logins):
+    """Lets everybody in as a user who may look at the second console."""
+
+    async def verify(self, attempt: Attempt, user: str, password: str) -> Grant:
+        return Grant("user", "bob", consoles=frozenset({"1"}), role="viewer")
+
+
+async def test_a_user_for_some_consoles_gets_pictures_of_these_alone(house: House) -> None:
+    house.guest.consoles[1] = SyntheticConsole(1, 100, 50)
+    access = ApiAccess(Bob(Passwords(lambda: "")))
+    async with ApiServer(screenshot_operations(house.screenshots), access) as server:
+        port = await server.listen_tcp("127.0.0.1", 0)
+        login = {"Authorization": "Bearer secret"}
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=login) as client:
+            for index, expected in ((0, 403), (1, 200)):
+                async with client.get(f"/api/v1/consoles/{index}/screenshot") as answer:
+                    assert answer.status == expected
 
 
 async def test_who_has_it_already_is_told_so_until_the_screen_changes(house: House) -> None:

@@ -17,6 +17,7 @@ from sidecar.control.screenshots import (
     MOST_WAITING,
     NoScreenshotNow,
     NoSuchConsole,
+    NotToBeSeen,
     Screenshot,
     Screenshots,
     ScreenshotsOff,
@@ -62,6 +63,15 @@ def shown(taken: Screenshot) -> np.ndarray:
 
 async def test_it_shows_every_pixel(house: House) -> None:
     assert np.array_equal(shown(await house.screenshots.take(0)), house.console.surface.frame.pixels)
+
+
+async def test_whose_login_is_for_other_consoles_gets_none_of_this_one(house: House) -> None:
+    for names in (frozenset({"1"}), frozenset({"0x"})):
+        with pytest.raises(NotToBeSeen, match="console 0"):
+            await house.screenshots.take(0, names=names)
+        with pytest.raises(NotToBeSeen):
+            house.screenshots.tag(0, names=names)
+    await house.screenshots.take(0, names=frozenset({"0"}))
 
 
 async def test_each_console_has_its_own(house: House) -> None:
