@@ -41,10 +41,12 @@ class LoginsBusy(LoginThrottled):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One login. `host`: the peer's address without its port; empty for a unix socket."""
+    """One login. `host`: the peer's address without its port; empty for a unix socket. `session`: the id of
+    the session that is to begin by it, for the log."""
 
     protocol: LoginProtocol
     host: str = ""
+    session: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import get_args
 
-from sidecar.access.grant import Attempt, Candidate, Grant, LoginFailed, LoginProtocol, LoginThrottled
+from sidecar.access.grant import (
+    Attempt,
+    Candidate,
+    Grant,
+    LoginFailed,
+    LoginProtocol,
+    LoginsBusy,
+    LoginThrottled,
+)
 from sidecar.access.password import Passwords, same
 from sidecar.access.recent_logins import RecentLogins
 from sidecar.access.slow_checks import SlowChecks
@@ -66,9 +74,7 @@ class Logins:
     def check(self, attempt: Attempt) -> None:
         """Raises LoginThrottled where too many attempts of that address have failed lately."""
         if self._throttle is not None and (wait := self._throttle.wait(attempt.host)) > 0:
-            self.failures[attempt.protocol, "throttled"] += 1
-            # the line of the failure before has told the pause, and peers can be quick
-            log.debug("login throttled", protocol=attempt.protocol, address=attempt.host, wait=round(wait, 1))
+            self._not_looked_at(attempt, wait)
             raise LoginThrottled(wait)
 
     def candidates(self, attempt: Attempt, user: str = "") -> list[Candidate]:
@@ -101,11 +107,17 @@ class Logins:
         return grant
 
     def failed(self, attempt: Attempt) -> None:
-        """Counts a login that has failed."""
+        """Counts a login that has failed, and logs it: nobody else does. Not what was tried: people type
+        passwords into the field for their name."""
         pause = 0.0 if self._throttle is None else self._throttle.failed(attempt.host)
         self.failures[attempt.protocol, "wrong"] += 1
         log.warning(
-            "login failed", protocol=attempt.protocol, address=attempt.host or "local", pause=round(pause, 1)
+            "login failed",
+            protocol=attempt.protocol,
+            address=_whence(attempt),
+            session=attempt.session,
+            cause="wrong",
+            pause=round(pause, 1),
         )
 
     def use(self, attempt: Attempt, grant: Grant) -> None:
@@ -113,7 +125,18 @@ class Logins:
         if grant.ticket:
             if self._tickets is None:
                 raise LoginFailed
-            self._tickets.use(attempt, grant.ticket)
+            try:
+                self._tickets.use(attempt, grant.ticket)
+            except LoginFailed:
+                log.warning(
+                    "login failed",
+                    protocol=attempt.protocol,
+                    address=_whence(attempt),
+                    session=attempt.session,
+                    cause="used-up",
+                    ticket=grant.ticket,
+                )
+                raise
         if self._throttle is not None:
             self._throttle.succeeded(attempt.host)
 
@@ -128,12 +151,27 @@ class Logins:
     async def _matches(self, attempt: Attempt, users: Users, known: User | None, password: str) -> bool:
         # a name that nobody has takes as long as a wrong password
         kept = users.nobodys_password if known is None else known.password
-        right = await self._slow_checks.run(
-            attempt.host, lambda: self.check(attempt), lambda: kept.matches(password)
-        )
+        try:
+            right = await self._slow_checks.run(
+                attempt.host, lambda: self.check(attempt), lambda: kept.matches(password)
+            )
+        except LoginsBusy as busy:
+            self._not_looked_at(attempt, busy.wait)
+            raise
         if right and known is not None:
             self._recent.remember(known, password)
         return right
+
+    def _not_looked_at(self, attempt: Attempt, wait: float) -> None:
+        self.failures[attempt.protocol, "throttled"] += 1
+        # the line of the failure before has told the pause, and peers can be quick
+        log.debug(
+            "login throttled",
+            protocol=attempt.protocol,
+            address=_whence(attempt),
+            session=attempt.session,
+            wait=round(wait, 1),
+        )
 
     def _user(self, name: str) -> User | None:
         return self._users.find(name) if self._users is not None and name else None
@@ -151,6 +189,10 @@ class Logins:
         if self._tickets is not None:
             found += self._tickets.candidates(attempt, user)
         return found
+
+
+def _whence(attempt: Attempt) -> str:
+    return attempt.host or "local"
 
 
 def matching(candidates: list[Candidate], matches: Callable[[str], bool]) -> Grant | None:

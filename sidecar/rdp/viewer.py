@@ -16,7 +16,7 @@ from sidecar.rdp.handshake import Stage
 from sidecar.rdp.round_trips import RoundTrips
 from sidecar.session.session import Transport
 from sidecar.session.state import EndReason, SessionRefused
-from sidecar.transport.connection import THROTTLED, WRONG, Connection
+from sidecar.transport.connection import Connection
 from sidecar.transport.peer import presentable
 from sidecar.transport.sides import PeerFault
 
@@ -99,7 +99,6 @@ class Viewer(Connection):
         self._flush()
         if error.reason is Reason.LOGIN_FAILED:
             self._server.access.logins.failed(self._attempt)
-        self._log_refused_login(WRONG if error.reason is Reason.LOGIN_FAILED else THROTTLED)
         self.end(EndReason.LOGIN_FAILED)
 
     def _finish(self, reason: EndReason) -> None:
@@ -128,7 +127,7 @@ class Viewer(Connection):
 
     @property
     def _attempt(self) -> Attempt:
-        return Attempt("rdp", self._peer)
+        return Attempt("rdp", self._peer, self._session.id)
 
     def _judge(self, login: Login) -> None:
         """What NLA has proven is not asked again: a password for one session comes twice."""
@@ -161,7 +160,7 @@ class Viewer(Connection):
         server, logins = self._server, self._server.access.logins
         reason = server.registry.would_refuse()
         if reason is not None:
-            self._log_refused_login(reason.code)
+            self._log_refused_login(reason)
             self._refuse(reason)
             return
         if logins.asked:
@@ -182,7 +181,6 @@ class Viewer(Connection):
     def _turn_away(self, error: LoginRefused) -> None:
         """Tells the client as far as the protocol has a word for it."""
         throttled = isinstance(error, LoginThrottled)
-        self._log_refused_login(THROTTLED if throttled else WRONG)
         self._refusal = EndReason.LOGIN_FAILED
         self._connection.refuse(
             ErrorInfo.SERVER_DENIED_CONNECTION if throttled else ErrorInfo.SERVER_INSUFFICIENT_PRIVILEGES

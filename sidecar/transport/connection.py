@@ -55,9 +55,6 @@ READING_TIME = 1.5
 """Seconds for which the connection stays after a goodbye that stands on the screen, so that it can be read:
 many viewers close their window together with the connection."""
 
-WRONG, THROTTLED = "login-failed", "login-throttled"
-"""Why a login is refused, in the log's words."""
-
 
 class Connection(asyncio.Protocol, ABC):
     """The driver of one connection; one is made for each by the server's protocol factory.
@@ -331,12 +328,9 @@ class Connection(asyncio.Protocol, ABC):
         )
         self.end(EndReason.PROTOCOL_ERROR)
 
-    def _log_refused_login(self, cause: str) -> None:
-        """Not what was tried: people type passwords into the field for their name."""
-        # who is throttled was told of before, and may be quick to come again
-        (log.debug if cause == THROTTLED else log.info)(
-            "login refused", session=self._session.id, cause=cause
-        )
+    def _log_refused_login(self, reason: EndReason) -> None:
+        """The login was right, and there is no room; one that was wrong is logged by who judges it."""
+        log.info("login refused", session=self._session.id, address=self._session.address, cause=reason.code)
 
     def _login_timed_out(self) -> None:
         self._login_timer = None

@@ -11,7 +11,7 @@ from sidecar.encode.pixel_form import CANONICAL
 from sidecar.log import get_logger
 from sidecar.session.session import Transport
 from sidecar.session.state import EndReason, SessionRefused
-from sidecar.transport.connection import THROTTLED, WRONG, Connection
+from sidecar.transport.connection import Connection
 from sidecar.transport.peer import presentable
 from sidecar.vnc.connection import ServerConnection, Stage
 from sidecar.vnc.desktop import Desktop
@@ -66,7 +66,6 @@ class Viewer(Connection):
                 logins.check(self._attempt)
             except LoginThrottled as error:
                 # before anything is computed for it
-                self._log_refused_login(THROTTLED)
                 self._connection.refuse(str(error))
         else:
             # without a login there is no later moment at which the protocol could say why not
@@ -125,7 +124,7 @@ class Viewer(Connection):
 
     @property
     def _attempt(self) -> Attempt:
-        return Attempt("web" if self._kind == "websocket" else "vnc", self._peer)
+        return Attempt("web" if self._kind == "websocket" else "vnc", self._peer, self._session.id)
 
     def _judge_response(self, event: VncAuthResponse) -> None:
         logins, attempt = self._server.access.logins, self._attempt
@@ -157,7 +156,7 @@ class Viewer(Connection):
         server = self._server
         reason = server.registry.would_refuse()
         if reason is not None:
-            self._log_refused_login(reason.code)
+            self._log_refused_login(reason)
             self._refusal = reason
             self._connection.authentication_failed(reason.text)
             return
@@ -170,7 +169,6 @@ class Viewer(Connection):
         self._connection.authenticated()
 
     def _turn_away(self, error: LoginRefused) -> None:
-        self._log_refused_login(THROTTLED if isinstance(error, LoginThrottled) else WRONG)
         self._connection.authentication_failed(str(error))
 
     def _initialize(self, event: ClientInit) -> None:

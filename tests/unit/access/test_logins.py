@@ -114,12 +114,17 @@ async def test_a_ticket_lets_in_until_it_is_over(house: House) -> None:
         house.logins.use(VNC, grant)
 
 
-async def test_of_two_who_come_at_once_with_a_ticket_for_one_only_one_is_let_in(house: House) -> None:
+async def test_of_two_who_come_at_once_with_a_ticket_for_one_only_one_is_let_in(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     house.tickets.create(TicketWish(2000, once=True, secret="ticket's"), "test")
     first, second = [await house.logins.verify(VNC, "", "ticket's") for _ in range(2)]
     house.logins.use(VNC, first)
+    caplog.clear()
     with pytest.raises(LoginFailed):
         house.logins.use(VNC, second)
+    (line,) = [vars(record)["sidecar_context"] for record in caplog.records]
+    assert (line["cause"], line["ticket"]) == ("used-up", "t1")
     assert await house.grant(VNC, "", "ticket's") is None
     assert [each.grant.method for each in house.logins.candidates(VNC)] == ["password"]
 
@@ -281,7 +286,8 @@ async def test_failures_are_told_with_address_and_protocol_and_never_the_secret(
             await house.grant(VNC, user, password)
         await house.grant(VNC, "ann", "ann's own")
     told = [record.__dict__["sidecar_context"] for record in caplog.records if record.msg == "%s"]
-    assert told == [{"protocol": "vnc", "address": "192.0.2.1", "pause": 0.0}] * 2
+    line = {"protocol": "vnc", "address": "192.0.2.1", "session": "", "cause": "wrong", "pause": 0.0}
+    assert told == [line] * 2
     assert house.logins.failures["vnc", "wrong"] == 2
     for secret in ("machine'", "ann's", "ticket's"):
         assert secret not in caplog.text + repr(told)
