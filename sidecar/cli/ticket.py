@@ -197,6 +197,8 @@ def _new_file(path: Path | None) -> Iterator[int | None]:
         return
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise UsageError(f"--write-to makes a new file, and {path} is there: name another one") from None
     except OSError as error:
         raise UsageError(f"cannot make the file {path}: {(error.strerror or str(error)).lower()}") from None
     try:

@@ -128,7 +128,7 @@ def test_a_secret_can_go_into_a_file_that_nobody_else_can_read(
     assert secret not in capsys.readouterr().out
     # one that is there is not written over
     assert main(["ticket", "create", "--write-to", str(file)]) == 2
-    assert "file exists" in capsys.readouterr().err
+    assert "name another one" in capsys.readouterr().err
     assert len(daemon.secrets) == 1
 
 
