@@ -12,7 +12,11 @@ MOST: Final = 4
 
 
 class NoAnswer(Exception):
-    """libvirt has not answered in time, or there are too many calls that it has not answered."""
+    """libvirt has not answered in time."""
+
+
+class Crowded(NoAnswer):
+    """There are too many calls that libvirt has not answered: it was not asked."""
 
 
 def apart(work: Callable[[], object]) -> None:
@@ -33,12 +37,13 @@ class Calls:
     async def run(
         self, work: Callable[[], T], limit: float, dispose: Callable[[T], object] | None = None
     ) -> T:
-        """What `work` returns or raises. Raises NoAnswer after `limit` seconds; it goes on by itself then.
+        """What `work` returns or raises.
 
+        Raises Crowded, or NoAnswer after `limit` seconds: it goes on by itself then.
         `dispose` is called, on a thread, with a result that nobody waits for any more.
         """
         if self._running >= MOST:
-            raise NoAnswer("libvirt has not answered earlier questions")
+            raise Crowded("libvirt has not answered earlier questions")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 

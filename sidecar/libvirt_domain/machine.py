@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
-from sidecar.libvirt_domain.calls import Calls, NoAnswer
+from sidecar.libvirt_domain.calls import Calls, Crowded, NoAnswer
 from sidecar.libvirt_domain.definition import (
     devices,
     has_balloon,
@@ -201,9 +201,10 @@ class LibvirtMachine:
                     ) from error
                 raise MachineRefused(f"libvirt refuses: {words(error)}") from error
 
-        await self._run(do, CHANGING)
+        await self._run(do, CHANGING, ", and may still do it")
 
-    async def _run(self, work: Callable[[Any, str | None], T], limit: float) -> T:
+    async def _run(self, work: Callable[[Any, str | None], T], limit: float, late: str = "") -> T:
+        """`late`: what else is said when there is no answer in time."""
         libvirt = self._libvirt
 
         def run() -> T:
@@ -219,8 +220,10 @@ class LibvirtMachine:
 
         try:
             return await self._calls.run(run, limit)
-        except NoAnswer as error:
+        except Crowded as error:
             raise MachineUnreachable(str(error)) from error
+        except NoAnswer as error:
+            raise MachineUnreachable(f"{error}{late}") from error
 
     def _find(self, connection: Any) -> Any:
         try:

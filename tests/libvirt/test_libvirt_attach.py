@@ -123,7 +123,7 @@ def test_a_viewer_stays_while_a_domain_gets_another_kind_of_display_and_libvirt_
 def test_a_domain_that_runs_already_is_found_by_its_uuid(
     sidecar_directory: Path, libvirt: Libvirt, machine: Machine
 ) -> None:
-    machine.define(domain_with(machine))
+    machine.define(domain_with(machine, VNC + BUS))
     machine.start()
     machine.show(Mode.DESKTOP)
     with another(sidecar_directory, "uuid", libvirt.uri, UUID) as sidecar:
@@ -208,6 +208,21 @@ async def test_who_loses_a_display_that_one_alone_can_have_leaves_it_to_the_othe
         await asyncio.wait_for(taken.gone, DEADLINE)
     await asyncio.to_thread(machine.start)
     await asyncio.wait_for(again, DEADLINE)
+
+
+async def test_a_domain_that_gets_the_name_later_is_found(
+    libvirt: Libvirt, machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    machine.define(domain_with(machine, PEER_TO_PEER))
+    libvirt.virsh("domrename", NAME, "other")
+    try:
+        waiting = asyncio.create_task(enter(LibvirtAttach(libvirt.uri, NAME)))
+        await eventually(lambda: f"has no domain {NAME}" in causes(caplog), "it is waited for")
+    finally:
+        libvirt.virsh("domrename", "other", NAME)
+    await asyncio.to_thread(machine.start)
+    await asyncio.wait_for(waiting, DEADLINE)
 
 
 async def enter(attach: LibvirtAttach) -> None:
