@@ -1,11 +1,13 @@
 """The machines of `manifests/` as they would run, and the command lines of their sidecars."""
 
 import json
+import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
-from manifest_renderer import ROOT, Object, kustomizations, render
+from manifest_renderer import ROOT, Object, kustomizations, pod_spec, render
 
 from sidecar.cli.program import program
 from sidecar.cli.shared import option_values
@@ -79,3 +81,15 @@ def reachable(options: HookOptions) -> dict[str, int]:
     listeners += [("api", each) for each in options.api]
     listeners += [("web", options.web), ("metrics", options.metrics)]
     return {name: each.port for name, each in listeners if isinstance(each, TcpAddress) and not each.is_local}
+
+
+def copy(secret: Path, volume: Path) -> subprocess.CompletedProcess[bytes]:
+    """Runs the script of the Job of `manifests/secrets` by this machine's sh."""
+    (container,) = pod_spec(BUILT["manifests/secrets"][1])["containers"]
+    return subprocess.run(
+        container["command"],
+        env={"PATH": "/usr/bin:/bin", "FROM": str(secret), "TO": str(volume)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,24 +1,11 @@
 """The Job of `manifests/secrets` that copies a Secret onto a volume: its script, run by this machine's sh."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
-from manifest_machines import BUILT
-from manifest_renderer import pod_spec
+from manifest_machines import copy
 
 FILES = ("password", "tls.crt", "tls.key")
-
-
-def copy(secret: Path, volume: Path) -> subprocess.CompletedProcess[bytes]:
-    (container,) = pod_spec(BUILT["manifests/secrets"][1])["containers"]
-    return subprocess.run(
-        container["command"],
-        env={"PATH": "/usr/bin:/bin", "FROM": str(secret), "TO": str(volume)},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture
