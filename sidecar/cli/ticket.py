@@ -21,6 +21,10 @@ from sidecar.errors import SidecarError, UsageError
 PROTOCOLS = ("vnc", "rdp", "web", "api")
 
 
+class SecretNotWritten(SidecarError):
+    """The file for a ticket's secret cannot be written."""
+
+
 @click.group(short_help="Let somebody in for a while.")
 def ticket() -> None:
     """Make, list and revoke tickets: passwords that are valid for a while, with fewer rights if you like."""
@@ -121,7 +125,13 @@ def create(
             "ticket-create", **{key: value for key, value in wanted.items() if value is not None}
         )
         if descriptor is not None:
-            os.write(descriptor, f"{made.pop('secret')}\n".encode())
+            try:
+                os.write(descriptor, f"{made.pop('secret')}\n".encode())
+            except OSError as error:
+                # nobody would ever know the secret
+                daemon.ask("ticket-revoke", id=made["ticket"]["id"])
+                reason = (error.strerror or str(error)).lower()
+                raise SecretNotWritten(f"cannot write {write_to}, so there is no ticket: {reason}") from None
     if as_json:
         click.echo(json.dumps(made, indent=2))
         return

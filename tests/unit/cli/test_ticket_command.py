@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import resource
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,24 @@ def test_a_ticket_that_is_refused_leaves_no_file(daemon: Daemon, tmp_path: Path,
     file = tmp_path / "secret"
     assert main(["ticket", "create", "--valid", "1000d", "--write-to", str(file)]) == 1
     assert capsys.readouterr().err == "vdi-sidecar: a ticket is valid for 30 days at most\n"
+    assert not file.exists()
+
+
+def test_a_ticket_whose_secret_cannot_be_written_is_none(
+    daemon: Daemon, tmp_path: Path, capsys: Capture
+) -> None:
+    file = tmp_path / "secret"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # as on a disk that is full
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        assert main(["ticket", "create", "--write-to", str(file)]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert capsys.readouterr().err == (
+        f"vdi-sidecar: cannot write {file}, so there is no ticket: file too large\n"
+    )
+    assert daemon.secrets == []
     assert not file.exists()
 
 
