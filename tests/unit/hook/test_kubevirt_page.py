@@ -35,6 +35,12 @@ TESTED = {
     "manifests/test_manifests_page.py": {
         "a certificate of one's own": "certificate_and_password_are_such_that_the_sidecar_takes_them",
     },
+    "manifests/test_manifests_served.py": {
+        "lets somebody look on for ten minutes": "with_tickets_alone_who_may_exec_lets_people_in",
+        "with roles by client certificates": (
+            "the_api_is_for_certificates_with_a_role_and_for_users_with_one"
+        ),
+    },
     "manifests/test_secrets_on_a_volume.py": {
         "puts the Secret's files on a volume": "the_files_are_the_sidecars_own_and_nobody_elses",
     },
