@@ -1,5 +1,6 @@
 """A private D-Bus daemon for one test, independent of the one that the package starts."""
 
+import socket
 from pathlib import Path
 
 from support.processes import Process
@@ -24,20 +25,26 @@ CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Con
 """
 
 
+def listens(path: Path) -> bool:
+    """Whether somebody can come to a unix socket; its file is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(str(path)) == 0
+
+
 class Bus:
     """dbus-daemon on a socket in `directory`."""
 
     def __init__(self, directory: Path) -> None:
-        socket = directory / "bus"
+        path = directory / "bus"
         configuration = directory / "bus.conf"
-        configuration.write_text(CONFIGURATION.format(socket=socket))
-        self.address = f"unix:path={socket}"
+        configuration.write_text(CONFIGURATION.format(socket=path))
+        self.address = f"unix:path={path}"
         self.process = Process(
             ["dbus-daemon", f"--config-file={configuration}", "--nofork", "--nopidfile"],
             directory / "bus.log",
         )
         try:
-            wait_until(socket.exists, f"dbus-daemon listens\n{self.process.output}")
+            wait_until(lambda: listens(path), f"dbus-daemon listens\n{self.process.output}")
         except BaseException:
             self.close()
             raise
