@@ -63,7 +63,7 @@ class Avc420Decoder:
 def rgb(frame: av.VideoFrame) -> Picture:
     """The colours of a decoded frame (BT.709, full range); each colour sample is shown two by two times."""
     luma, blue, red = (
-        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, : plane.width].astype(np.float64)
+        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, : plane.width].astype(np.float32)
         for plane in frame.planes
     )
     blue, red = blue - 128, red - 128

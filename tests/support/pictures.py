@@ -46,4 +46,4 @@ def psnr(shown: NDArray[np.uint32], truth: NDArray[np.uint32]) -> float:
 
 def channels(picture: NDArray[np.uint32]) -> NDArray[np.uint8]:
     """(height, width, 3): red, green, blue."""
-    return np.stack([picture >> 16 & 255, picture >> 8 & 255, picture & 255], axis=-1).astype(np.uint8)
+    return np.stack([(picture >> shift).astype(np.uint8) for shift in (16, 8, 0)], axis=-1)
