@@ -165,8 +165,8 @@ class LibvirtAttach:
         if display.address is None:
             descriptor = await watch.open_graphics(display.index)
             connection = PeerConnection(socket.socket(fileno=descriptor))
-            stack.callback(connection.close)
             await connection.open()
+            stack.callback(connection.close)
             return peer_link(connection)
         if not display.address:
             raise ConnectionLost("the virtual machine is just starting or ending")
