@@ -72,7 +72,8 @@ class Doorway:
         try:
             for family, _kind, _protocol, _name, address in dict.fromkeys(found):
                 try:
-                    listener = socket.socket(family, socket.SOCK_STREAM)
+                    # asyncio sends small messages at once only where it is told that this is TCP
+                    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
                 except OSError:
                     # a system without IPv6 may name addresses of it
                     continue

@@ -3,7 +3,7 @@
 import asyncio
 import ssl as tls
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -11,8 +11,9 @@ from aiohttp.abc import AbstractStreamWriter
 from sidecar.errors import SidecarError
 from sidecar.log import get_logger
 from sidecar.socket_path import why_not
+from sidecar.web.doorway import Doorway
 from sidecar.web.frames import CloseCode
-from sidecar.web.http import BACKLOG, HANDSHAKE_TIME, LONGEST_LINE, carry, local_address, runner
+from sidecar.web.http import LONGEST_LINE, carry, local_address, runner
 from sidecar.web.upgrade import OriginPolicy, UpgradeRefused, accept, is_upgrade
 from sidecar.web.websocket import HEARTBEAT, WebSocketTransport
 
@@ -20,6 +21,12 @@ log = get_logger(__name__)
 
 WEBSOCKET_PATHS = ("/websockify", "/")
 """Where a WebSocket is served: websockify's path and QEMU's."""
+
+MOST_CONNECTIONS: Final = 512
+"""At once: who opens connections and says nothing must not use up the daemon's descriptors."""
+
+MOST_OF_ONE: Final = 256
+"""Of those, connections of one address: a proxy brings many."""
 
 _GREETING = "vdi-sidecar: the screen of a virtual machine. VNC over WebSocket is at /websockify.\n"
 
@@ -38,49 +45,46 @@ class WebServer:
         self._origins = origins
         self._heartbeat = heartbeat
         self._connections: set[WebSocketTransport] = set()
-        self._listeners: list[asyncio.Server] = []
+        self._ports: list[int] = []
         application = web.Application(client_max_size=LONGEST_LINE)
         application.on_response_prepare.append(_sign)
         for path in WEBSOCKET_PATHS:
             application.router.add_get(path, self._get)
         self._runner = runner(application, "sidecar.web.http")
+        self._doorway: Doorway | None = None
 
     @property
     def ports(self) -> list[int]:
         """The TCP ports that it listens on, in the order of the addresses."""
-        return [listener.sockets[0].getsockname()[1] for listener in self._listeners]
+        return list(self._ports)
 
     async def start(self, addresses: Sequence[tuple[str, int]], ssl: tls.SSLContext | None) -> None:
         """Begins to listen. Raises CannotServeWeb, and listens nowhere then."""
         await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        time_limit: dict[str, Any] = {} if ssl is None else {"ssl_handshake_timeout": HANDSHAKE_TIME}
+        self._doorway = Doorway(
+            lambda: cast("asyncio.Protocol", cast("Any", self._runner.server)()),
+            lambda each: self._runner.server is None or each not in self._runner.server.connections,
+            most=MOST_CONNECTIONS,
+            most_of_one=MOST_OF_ONE,
+            tls=None if ssl is None else lambda: ssl,
+        )
         for host, port in addresses:
             try:
-                self._listeners.append(
-                    await loop.create_server(
-                        cast("Callable[[], asyncio.Protocol]", self._runner.server),
-                        host or None,
-                        port,
-                        ssl=ssl,
-                        backlog=BACKLOG,
-                        **time_limit,
-                    )
-                )
+                self._ports.append(await self._doorway.listen_tcp(host, port))
             except OSError as error:
                 await self.close()
                 raise CannotServeWeb(f"cannot listen on {host or '*'}:{port}: {why_not(error)}") from None
 
     async def close(self) -> None:
         """Stops listening, says goodbye to all and waits until they are gone, a few seconds at most."""
-        for listener in self._listeners:
-            listener.close()
+        if self._doorway is not None:
+            await self._doorway.close()
         for connection in list(self._connections):
             if not connection.is_ending:
                 connection.close_with(CloseCode.GOING_AWAY, "the server stops")
         await asyncio.gather(*(connection.gone.wait() for connection in list(self._connections)))
         await self._runner.cleanup()
-        self._listeners.clear()
+        self._ports.clear()
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         if not is_upgrade(request.headers):

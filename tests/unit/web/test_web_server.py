@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from websocket_client import REQUEST, Echo, RawClient, frame
 
 from sidecar.web import http, websocket
+from sidecar.web import server as web_server
 from sidecar.web.server import CannotServeWeb, WebServer, start_web
 from sidecar.web.upgrade import OriginPolicy
 
@@ -475,3 +476,23 @@ def contexts(directory: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     client = ssl.create_default_context(cafile=str(path))
     client.check_hostname = False
     return server, client
+
+
+async def test_who_opens_connections_and_says_nothing_does_not_use_up_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(web_server, "MOST_OF_ONE", 2)
+    # nobody is sent away for being slow
+    monkeypatch.setattr(http, "HANDSHAKE_TIME", 120.0)
+    server = await start_web([("127.0.0.1", 0)], Echo)
+    try:
+        (port,) = server.ports
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(60):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
+        writer.close()
+        for _, each in silent:
+            each.close()
+    finally:
+        await server.close()
