@@ -6,17 +6,15 @@ No machine is needed for that: who is let in before there is one waits for it.
 import asyncio
 import contextlib
 import itertools
-import json
 import re
 import socket
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.certificate import write_certificate
-from support.daemon import COMMAND, Daemon
+from support.daemon import Daemon
 from support.ports import free_port
 from support.processes import open_descriptors, resident_bytes
 from support.rdp_nla import PROTOCOLS, NlaRefused, prove
@@ -24,7 +22,7 @@ from support.rdp_peer import RdpPeer
 from support.rdp_script import Profile
 from support.rfb_client import AsyncRfbClient
 from support.rfb_session import Refused
-from support.waiting import DEADLINE, eventually
+from support.waiting import DEADLINE, eventually, wait_until
 from support.web_client import by_web
 
 from sidecar.access.throttle import FREE_FAILURES, MOST_ADDRESSES
@@ -39,7 +37,7 @@ class House:
     """A daemon with every way in; `tls`: also VNC and the web are encrypted."""
 
     def __init__(self, directory: Path, *options: str, tls: bool = True) -> None:
-        web = free_port()
+        self._web = web = free_port()
         self._url = f"{'wss' if tls else 'ws'}://127.0.0.1:{web}/websockify"
         options = ("--qmp", str(directory / "qmp"), "--web", f"127.0.0.1:{web}", *options)
         if tls:
@@ -47,6 +45,10 @@ class House:
             options += ("--tls-dir", str(directory / "tls"))
         self.daemon = Daemon(directory, *options, auth=("--auth", "ticket"), rdp=True)
         self._numbers = itertools.count(3)
+
+    def is_open(self) -> bool:
+        """Whether it listens everywhere: it tells of all addresses at once."""
+        return f"127.0.0.1:{self._web}" in self.daemon.process.output
 
     def stranger(self) -> str:
         """An address that nobody has come from."""
@@ -57,12 +59,9 @@ class House:
         with connect_admin(self.daemon.run_directory / "admin.sock") as admin:
             return admin.ask(command, **arguments)
 
-    def ticket(self, *options: str) -> tuple[str, str]:
+    def ticket(self, **wish: Any) -> tuple[str, str]:
         """Id and secret of a new one."""
-        command = [*COMMAND, "ticket", "create", "--json", *options]
-        command += ["--run-dir", str(self.daemon.run_directory)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        made = json.loads(done.stdout)
+        made = self.admin("ticket-create", **wish)
         return made["ticket"]["id"], made["secret"]
 
     @contextlib.asynccontextmanager
@@ -117,6 +116,7 @@ def start(short_dir: Path) -> Iterator[Callable[..., House]]:
         def start(*options: str, tls: bool = True) -> House:
             house = House(short_dir, *options, tls=tls)
             stack.callback(house.daemon.close)
+            wait_until(house.is_open, "every way in is there")
             return house
 
         yield start
@@ -126,7 +126,7 @@ async def test_a_ticket_for_one_session_lets_in_one_of_all_who_come_at_once(
     start: Callable[..., House],
 ) -> None:
     house = start()
-    number, secret = house.ticket("--once")
+    number, secret = house.ticket(once=True)
     inside, over = asyncio.Queue[str](), asyncio.Event()
 
     async def come(way: str) -> bool:
@@ -159,19 +159,19 @@ async def test_a_ticket_lets_in_nobody_when_it_is_over_or_revoked_or_meant_for_s
     start: Callable[..., House],
 ) -> None:
     house = start()
-    over, old = house.ticket("--valid", "1")
+    over, old = house.ticket(valid=1.0)
     revoked, gone = house.ticket()
     house.admin("ticket-revoke", id=revoked)
     wrong: list[tuple[str, str, dict[str, str]]] = [
         (way, secret, {}) for way in house.ways for secret in (old, gone)
     ]
     for way in house.ways:
-        _, secret = house.ticket("--protocol", way)
+        _, secret = house.ticket(protocols=[way])
         await house.admits(way, secret)
         wrong += [(other, secret, {}) for other in house.ways if other != way]
-    _, secret = house.ticket("--protocol", "api")
+    _, secret = house.ticket(protocols=["api"])
     wrong += [(way, secret, {}) for way in house.ways]
-    _, secret = house.ticket("--user", "ann")
+    _, secret = house.ticket(user="ann")
     for way in house.ways:
         await house.admits(way, secret, user="ann")
         wrong.append((way, secret, {"user": "ben"}))
