@@ -114,7 +114,7 @@ async def test_clients_without_tls_are_told_so(protocols: int | None, code: int)
 
 
 async def test_those_who_stall_anywhere_are_ended_when_their_time_is_over() -> None:
-    async with served_rdp(auth_timeout=0.6, access=access(Nla.OFFERED)) as here:
+    async with served_rdp(auth_timeout=3.0, access=access(Nla.OFFERED)) as here:
         proven = Profile(password=PASSWORD)
         witness = await here.connect(proven)
         stalled = [await here.dial(proven) for _ in STEPS]
@@ -134,7 +134,7 @@ async def test_those_who_stall_anywhere_are_ended_when_their_time_is_over() -> N
 
 
 async def test_a_token_that_drips_is_cut_off_when_its_time_is_over() -> None:
-    async with served_rdp(auth_timeout=0.6, access=access(Nla.OFFERED)) as here:
+    async with served_rdp(auth_timeout=3.0, access=access(Nla.OFFERED)) as here:
         for peer, data in (
             (await before_nla(here), b"\x30\x82\xff\x00" + bytes(1000)),
             (await here.dial(), b"\x03\0\xff\xff" + bytes(1000)),

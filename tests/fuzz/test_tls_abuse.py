@@ -96,7 +96,7 @@ async def test_a_client_that_leaves_amid_tls_is_forgotten(directory: Path) -> No
 
 
 async def test_a_stalled_tls_handshake_ends_with_the_time_to_log_in(directory: Path) -> None:
-    async with served(access=Access(Logins(), directory), auth_timeout=0.3) as here:
+    async with served(access=Access(Logins(), directory), auth_timeout=1.0) as here:
         reader, writer = await before_tls(here)
         await until_closed(reader)
         writer.close()

@@ -80,7 +80,7 @@ class TestPasswords:
             await writer.wait_closed()
 
     async def test_who_stops_amid_the_sequence_is_sent_away(self) -> None:
-        async with house(auth_timeout=0.5) as here:
+        async with house(auth_timeout=2.0) as here:
             client = await here.stranger()
             await client.negotiate()
             await client.log_in()
