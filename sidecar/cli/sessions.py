@@ -135,7 +135,9 @@ def status(run_dir: Path, as_json: bool) -> None:
         size = f"{console['width']}x{console['height']}"
         click.echo(f"screen {console['index']}  {size} {_printable(console['label'])}".rstrip())
     for protocol, service in document["service"].items():
-        click.echo(f"{protocol:8}  {service['sessions']} session{'' if service['sessions'] == 1 else 's'}")
+        # of USB there are devices
+        for what, number in service.items():
+            click.echo(f"{protocol:8}  {number} {what.removesuffix('s') if number == 1 else what}")
     for problem in document["health"]["problems"]:
         click.echo(f"{problem['severity']:8}  {problem['code']}: {_printable(problem['message'])}")
 

@@ -23,7 +23,8 @@ class SessionTable:
     def render(self, status: Mapping[str, Any], *, now: float, wide: bool = True) -> Table:
         """The table of `status`; `now`: seconds since 1970."""
         vm = status["vm"]
-        count = sum(service["sessions"] for service in status["service"].values())
+        # of USB there are devices
+        count = sum(service.get("sessions", 0) for service in status["service"].values())
         title = f"{vm['name']} ({vm['state']}) - {count} session{'' if count == 1 else 's'}"
         table = Table(title=_text(title), title_justify="left", expand=False)
         for heading in ("id", "client", "user", "via", "login", "input", "since"):

@@ -22,6 +22,7 @@ from sidecar.observers import Observers
 from sidecar.session.feed import StatusFeed
 from sidecar.session.registry import Registry
 from sidecar.session.state import EndReason
+from sidecar.session.status import UsbSource
 
 
 def ignore(_reason: EndReason) -> None:
@@ -57,7 +58,8 @@ class Daemon:
 
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
-        feed = StatusFeed(self.registry, machine(), interval=0.05)
+        usb = cast(UsbSource, SimpleNamespace(changes=Observers(), devices=list))
+        feed = StatusFeed(self.registry, machine(), interval=0.05, usb=usb)
         for user in ("ann", "bob"):
             session = self.registry.connect("vnc", "tcp", "192.0.2.1:4000", True, end=ignore)
             self.registry.initialize(session, user=user, auth="X509Plain")
@@ -152,13 +154,14 @@ def test_status_for_people(daemon: Daemon, capsys: Capture) -> None:
         "screen 0  1024x768 VGA",
         "vnc       2 sessions",
         "rdp       0 sessions",
+        "usb       0 devices",
     ]
 
 
 def test_status_for_programs(daemon: Daemon, capsys: Capture) -> None:
     assert main(["status", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["service"] == {"vnc": {"sessions": 2}, "rdp": {"sessions": 0}}
+    assert document["service"] == {"vnc": {"sessions": 2}, "rdp": {"sessions": 0}, "usb": {"devices": 0}}
     assert document.keys() == {"generation", "service", "sessions", "vm", "health"}
 
 

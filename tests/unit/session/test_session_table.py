@@ -29,7 +29,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "encoding": "Tight",
     }
     return {
-        "service": {"vnc": {"sessions": 1}, "rdp": {"sessions": 0}},
+        "service": {"vnc": {"sessions": 1}, "rdp": {"sessions": 0}, "usb": {"devices": 3}},
         "sessions": [{**session, **changes}],
         "vm": {"state": "attached", "name": "myvm", "uuid": "", "consoles": []},
     }
