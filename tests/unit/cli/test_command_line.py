@@ -162,7 +162,7 @@ def test_status_for_programs(daemon: Daemon, capsys: Capture) -> None:
     assert main(["status", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["service"] == {"vnc": {"sessions": 2}, "rdp": {"sessions": 0}, "usb": {"devices": 0}}
-    assert document.keys() == {"generation", "service", "sessions", "vm", "health"}
+    assert document.keys() == {"generation", "service", "sessions", "vm", "health", "usb"}
 
 
 def test_watching_in_a_process_of_its_own_follows_every_change_and_ends_with_the_daemon(
