@@ -133,7 +133,17 @@ class Pod:
         os.chown(self.hooks, 0, QEMU_USER)
         self.hooks.chmod(0o2777)
         self.vnc = "127.0.0.1", free_port()
-        command = ("/usr/bin/vdi-sidecar", "hook", "--vnc", f"127.0.0.1:{self.vnc[1]}")
+        address = f"127.0.0.1:{self.vnc[1]}"
+        command = (
+            "/usr/bin/vdi-sidecar",
+            "hook",
+            "--vnc",
+            address,
+            "--auth",
+            "ticket",
+            "--api",
+            "127.0.0.1:0",
+        )
         self.process = container.start_read_only(command, self.hooks, directory)
 
     def wait_for_socket(self) -> None:
@@ -198,10 +208,12 @@ def test_it_serves_a_machine_from_a_read_only_root_with_no_capability(
     qemu = qemu_of_kubevirt(short_dir / "qemu", pod.define(), guest_image)
     try:
         qemu.show(Mode.DESKTOP)
-        with RfbClient(pod.vnc, encodings=(Encoding.RAW, Encoding.DESKTOP_SIZE)) as viewer:
+        # `kubectl exec`
+        made = json.loads(other_container.run("vdi-sidecar", "ticket", "create", "--json", hooks=pod.hooks))
+        encodings = (Encoding.RAW, Encoding.DESKTOP_SIZE)
+        with RfbClient(pod.vnc, encodings=encodings, password=made["secret"]) as viewer:
             viewer.until_shown(desktop())
             assert np.array_equal(viewer.rgb, qemu.screendump())
-            # `kubectl exec`
             sessions = json.loads(other_container.run("vdi-sidecar", "sessions", "--json", hooks=pod.hooks))
             assert [session["protocol"] for session in sessions] == ["vnc"]
             shown = other_container.run("vdi-sidecar", "status", hooks=pod.hooks)
