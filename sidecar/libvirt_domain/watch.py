@@ -9,12 +9,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from sidecar.libvirt_domain.calls import Calls, NoAnswer, apart
+from sidecar.libvirt_domain.calls import Calls, Crowded, NoAnswer, apart
 from sidecar.libvirt_domain.definition import Display, display, parse
 from sidecar.libvirt_domain.library import connect, find, is_denied, is_remote, is_wrong_address, words
+from sidecar.log import get_logger
 from sidecar.qemu.errors import AttachError, ConnectionLost
 
 T = TypeVar("T")
+
+log = get_logger(__name__)
+
+CLOSING: Final = 2.0
+"""Seconds for which the end of a connection is waited for."""
 
 LIMIT: Final = 30.0
 """Seconds for one call."""
@@ -153,8 +159,13 @@ async def watching(libvirt: Any, calls: Calls, uri: str, name: str) -> AsyncIter
     try:
         yield watch
     finally:
-        # nobody has to wait until it is closed
-        apart(close_unused)
+        # a thread that is within libvirt does not bear well that the process ends
+        try:
+            await calls.run(close_unused, CLOSING)
+        except Crowded:
+            apart(close_unused)
+        except NoAnswer:
+            log.debug("libvirt is late to close a connection", uri=uri)
 
 
 def _unreachable(libvirt: Any, uri: str, error: Any) -> Exception:
