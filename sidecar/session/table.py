@@ -56,7 +56,9 @@ class SessionTable:
             session["address"] or "local",
             session["user"] or "-",
             via + console,
-            session["auth"] if session["initialized"] else "waits",
+            " ".join(filter(None, (session["auth"], session["ticket"])))
+            if session["initialized"]
+            else "waits",
             "view only" if session["view_only"] else "yes",
             _duration(now - datetime.fromisoformat(session["connected"]).timestamp()),
             _bytes(session["bytes_sent"]),

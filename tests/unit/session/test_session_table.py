@@ -19,6 +19,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "address": "192.0.2.1:4000",
         "user": "ann",
         "auth": "VncAuth",
+        "ticket": "",
         "view_only": False,
         "console": 0,
         "connected": "2004-01-10T13:37:04.000Z",
@@ -67,6 +68,8 @@ def test_the_rate_is_worked_out_between_two_documents() -> None:
         ({"console": 1}, 3, "vnc+tcp screen 1"),
         ({"initialized": None}, 4, "waits"),
         ({"view_only": True}, 5, "view only"),
+        ({"ticket": "t3"}, 4, "VncAuth t3"),
+        ({"console": -1}, 3, "vnc+tcp no screen"),
     ],
 )
 def test_what_is_out_of_the_ordinary_is_shown(changes: dict[str, Any], column: int, text: str) -> None:
