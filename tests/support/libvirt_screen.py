@@ -91,5 +91,5 @@ class LibvirtSidecar:
         """Ends it; AssertionError unless it ends well and without complaint."""
         assert self.process.is_running, self.process.output
         status = self.process.stop()
-        assert status == 0, self.process.output
+        assert status == 0, (status, self.process.output)
         assert "Traceback" not in self.process.output, self.process.output
