@@ -1,6 +1,7 @@
 """`vdi-sidecar sessions`, `disconnect`, `view-only` and `status`: they talk to a running daemon."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,24 @@ def complete_session(
     ctx: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The ids of sessions that a shell may complete; none where no daemon answers."""
+    return completed(ctx, incomplete, "sessions", lambda each: " ".join((each["protocol"], each["address"])))
+
+
+def completed(
+    ctx: click.Context, incomplete: str, command: str, help_of: Callable[[dict[str, Any]], str]
+) -> list[CompletionItem]:
+    """The ids of what `command` lists that begin with `incomplete`, each with what is said of it."""
     run_dir = ctx.params.get("run_dir")
     if run_dir is None:
         return []
     try:
         with connect_admin(run_dir / ADMIN_SOCKET, time_limit=1) as daemon:
-            listed = daemon.ask("sessions")
+            listed = daemon.ask(command)
     except SidecarError:
         # a shell that completes has nobody to tell
         return []
     return [
-        CompletionItem(each["id"], help=" ".join((each["protocol"], each["address"])))
-        for each in listed
-        if each["id"].startswith(incomplete)
+        CompletionItem(each["id"], help=help_of(each)) for each in listed if each["id"].startswith(incomplete)
     ]
 
 

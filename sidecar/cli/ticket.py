@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from sidecar.cli.secret import given_secret
+from sidecar.cli.sessions import completed
 from sidecar.cli.setting import SECONDS, SettingsCommand
 from sidecar.cli.shared import FILE, running_daemon_settings
 from sidecar.config.run_directory import ADMIN_SOCKET
@@ -33,20 +34,7 @@ def ticket() -> None:
 def _complete_ticket(
     ctx: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    run_dir = ctx.params.get("run_dir")
-    if run_dir is None:
-        return []
-    try:
-        with connect_admin(run_dir / ADMIN_SOCKET, time_limit=1) as daemon:
-            listed = daemon.ask("tickets")
-    except SidecarError:
-        # a shell that completes has nobody to tell
-        return []
-    return [
-        CompletionItem(each["id"], help=_printable(each["note"]))
-        for each in listed
-        if each["id"].startswith(incomplete)
-    ]
+    return completed(ctx, incomplete, "tickets", lambda each: _printable(each["note"]))
 
 
 @ticket.command(

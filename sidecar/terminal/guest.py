@@ -3,17 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from sidecar.guest import (
-    Audio,
-    Clipboard,
-    Console,
-    Guest,
-    GuestState,
-    Microphone,
-    PortKind,
-    Power,
-    SerialPort,
-)
+from sidecar.guest import Console, Guest, GuestState, PortKind
+from sidecar.guest_wrapper import GuestWrapper
 from sidecar.input.layout import Layout
 from sidecar.observers import Observers
 from sidecar.serial.line import SerialLine, SerialLines
@@ -27,8 +18,8 @@ FIRST_NUMBER: Final = 16
 _TEXT: Final = {PortKind.SERIAL, PortKind.MONITOR}
 
 
-class TerminalGuest:
-    """Implements `sidecar.guest.Guest`: `guest`, with the consoles of `lines` after its own.
+class TerminalGuest(GuestWrapper):
+    """`guest`, with the consoles of `lines` after its own.
 
     A line has the same console and number for as long as the daemon lives; one that is closed keeps its text,
     and one that is gone has no console until it is back. `layout`: of the guest's keyboard.
@@ -43,7 +34,7 @@ class TerminalGuest:
         size: TerminalSize | None = None,
         encoding: TextEncoding = TextEncoding.UTF_8,
     ) -> None:
-        self._guest = guest
+        super().__init__(guest)
         self._lines = lines
         self._layout = layout
         self._size = size
@@ -91,57 +82,10 @@ class TerminalGuest:
             console.follow(line)
         return console
 
-    # Guest
-
     @property
     def consoles(self) -> Mapping[int, Console]:
         """The guest's own, then the lines'."""
         return {**self._guest.consoles, **self._shown}
-
-    @property
-    def state(self) -> GuestState:
-        """Whether the machine is there."""
-        return self._guest.state
-
-    @property
-    def name(self) -> str:
-        """The machine's name."""
-        return self._guest.name
-
-    @property
-    def uuid(self) -> str:
-        """The machine's UUID."""
-        return self._guest.uuid
-
-    @property
-    def power(self) -> Power:
-        """Its switches."""
-        return self._guest.power
-
-    @property
-    def audio(self) -> Audio:
-        """What it plays."""
-        return self._guest.audio
-
-    @property
-    def microphone(self) -> Microphone:
-        """What it records."""
-        return self._guest.microphone
-
-    @property
-    def clipboard(self) -> Clipboard:
-        """Its clipboard."""
-        return self._guest.clipboard
-
-    @property
-    def ports(self) -> Mapping[str, SerialPort]:
-        """Its character devices."""
-        return self._guest.ports
-
-    @property
-    def ports_changes(self) -> Observers[[]]:
-        """Called when the set of `ports` has changed."""
-        return self._guest.ports_changes
 
     @property
     def lifecycle(self) -> Observers[[GuestState]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "sidecar"
 
-SHARED = {"alongside", "errors", "observers", "log", "guest", "problems"}
+SHARED = {"alongside", "errors", "observers", "log", "guest", "guest_wrapper", "problems"}
 TUNNEL = {"clipboard", "serial", "sound"}
 FOUNDATION = {*SHARED, "screen", "encode", "session", "input"}
 MAY_IMPORT = {
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "screen": {"errors"},
     "sound": set(),
     "guest": {"errors", "observers", "screen", "sound"},
+    "guest_wrapper": {"guest", "observers"},
     "machine": {"errors"},
     "encode": {"errors", "log", "screen"},
     "session": SHARED,
