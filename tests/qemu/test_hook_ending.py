@@ -11,7 +11,7 @@ from support.guest_image import Mode, desktop
 from support.hook_sidecar import HookSidecar, Launcher, bus_of, launcher_of
 from support.qemu import Qemu, dbus_display
 from support.rfb_client import RfbClient
-from support.rfb_wire import key_event
+from support.rfb_wire import Encoding, key_event
 from support.waiting import wait_until
 
 from sidecar.hook.api.session_status_pb2 import GetRequest, WatchRequest
@@ -56,6 +56,9 @@ def boot(start_qemu: Callable[..., Qemu]) -> Callable[[HookSidecar, Launcher], Q
 
 Boot = Callable[[HookSidecar, Launcher], Qemu]
 
+FOLLOWING = (Encoding.RAW, Encoding.DESKTOP_SIZE)
+"""Of a viewer that may come before the machine's first picture, while a notice of another size is shown."""
+
 
 def is_open(viewer: RfbClient) -> bool:
     try:
@@ -70,7 +73,7 @@ def test_shutdown_is_answered_then_all_is_let_go(start: Start, boot: Boot) -> No
     with launcher_of(sidecar) as launcher:
         qemu = boot(sidecar, launcher)
         watch = launcher.status.Watch(WatchRequest(), timeout=60)
-        with RfbClient(sidecar.address) as viewer:
+        with RfbClient(sidecar.address, encodings=FOLLOWING) as viewer:
             while next(watch).service.vnc.sessions != 1:
                 pass
             qemu.close()
@@ -101,7 +104,7 @@ def test_after_sigterm_bus_and_viewers_stay_until_the_machine_has_shut_down(star
     with launcher_of(sidecar) as launcher:
         qemu = boot(sidecar, launcher)
         qemu.show(Mode.STILL)
-        with RfbClient(sidecar.address) as viewer:
+        with RfbClient(sidecar.address, encodings=FOLLOWING) as viewer:
             viewer.until_shown(qemu.screendump())
             for _ in range(2):
                 sidecar.process.signal(signal.SIGTERM)
@@ -110,7 +113,7 @@ def test_after_sigterm_bus_and_viewers_stay_until_the_machine_has_shut_down(star
             viewer.until_shown(desktop())
             viewer.send(key_event(ord("a"), True) + key_event(ord("a"), False))
             qemu.com1.wait_for("K1E\nK9E\n")
-            with RfbClient(sidecar.address) as newcomer:
+            with RfbClient(sidecar.address, encodings=FOLLOWING) as newcomer:
                 newcomer.until_shown(qemu.screendump())
             assert launcher.status.Get(GetRequest(), timeout=30).service.vnc.sessions >= 1
             qemu.close()
@@ -143,7 +146,7 @@ def test_ctrl_c_does_not_wait_for_the_machine(start: Start, boot: Boot) -> None:
 )
 def test_viewers_are_told_before_anything_else_ends(start: Start, end: signal.Signals, reason: str) -> None:
     sidecar = start()
-    with RfbClient(sidecar.address) as viewer:
+    with RfbClient(sidecar.address, encodings=FOLLOWING) as viewer:
         viewer.refresh()
         sidecar.process.signal(end)
         sidecar.assert_ends_well()

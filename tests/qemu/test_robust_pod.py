@@ -20,6 +20,7 @@ from support.ports import free_port
 from support.processes import open_descriptors, resident_bytes
 from support.qemu import Qemu, dbus_display
 from support.rfb_client import RfbClient
+from support.rfb_wire import Encoding
 from support.waiting import wait_until
 
 from sidecar.hook.api.callbacks_v1alpha3_pb2 import OnDefineDomainParams, ShutdownParams
@@ -55,7 +56,8 @@ class Pod:
         self.plugin_socket = plugin_socket
         self.metrics_port = metrics_port
         self.qemu = qemu
-        self.viewer = RfbClient(sidecar.address)
+        # it may come before the machine's first picture has, while there is a notice of another size
+        self.viewer = RfbClient(sidecar.address, encodings=(Encoding.RAW, Encoding.DESKTOP_SIZE))
         self.viewer.until_shown(desktop())
 
     @property
