@@ -11,6 +11,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from sidecar.cli.rights import console_option
 from sidecar.cli.secret import given_secret
 from sidecar.cli.sessions import completed
 from sidecar.cli.setting import SECONDS, SettingsCommand
@@ -57,13 +58,7 @@ Examples:
     multiple=True,
     help="For what; web is VNC through a WebSocket, api is USB devices. By default all but api.",
 )
-@click.option(
-    "--console",
-    "consoles",
-    metavar="N",
-    multiple=True,
-    help="The only console to be seen: its number or label, or the name of a serial port. May be repeated.",
-)
+@console_option
 @click.option("--user", metavar="NAME", help="The name to give with it where the protocol has names.")
 @click.option("--note", metavar="TEXT", help="For yourself, shown by `ticket list`.")
 @click.option("--end-sessions", is_flag=True, help="Sessions that it let in end when it is over or revoked.")

@@ -7,6 +7,7 @@ from typing import cast
 
 import click
 
+from sidecar.cli.rights import console_option
 from sidecar.cli.secret import asked_secret, given_secret
 from sidecar.cli.setting import SettingsCommand, setting
 from sidecar.cli.shared import FILE
@@ -39,13 +40,7 @@ Examples:
 )
 @click.option("--view-only", is_flag=True, help="The user can look and do nothing else.")
 @click.option("--protocol", "protocols", type=click.Choice(PROTOCOLS), multiple=True, help="Only by these.")
-@click.option(
-    "--console",
-    "consoles",
-    metavar="N",
-    multiple=True,
-    help="The only console to be seen: its number or label, or the name of a serial port. May be repeated.",
-)
+@console_option
 @click.option("--role", type=click.Choice(ROLES), help="What the user may do in the management API.")
 @click.option("--password-file", type=FILE, metavar="PATH", help="Take the password from a file.")
 @click.option("--password-stdin", is_flag=True, help="Take the password from standard input.")
